@@ -1,0 +1,13 @@
+// Each file of bindings registers one part of powqmix._C.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace powqmix {
+
+void bind_ops(pybind11::module_& m);     // csrc/bindings/ops.cpp: kernels, CPU and CUDA
+void bind_envs(pybind11::module_& m);    // csrc/bindings/envs.cpp: native environments
+void bind_actor(pybind11::module_& m);   // csrc/bindings/actor.cpp: policy step and episode recorder
+void bind_replay(pybind11::module_& m);  // csrc/bindings/replay.cpp: decoding stored episodes into a batch
+
+}  // namespace powqmix

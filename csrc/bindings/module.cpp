@@ -1,0 +1,15 @@
+// The extension module powqmix._C.
+#include "bindings/bindings.h"
+
+PYBIND11_MODULE(_C, m) {
+  m.doc() = "The native core of powqmix: kernels, environments, policy step, replay decoding.";
+#ifdef POWQMIX_WITH_CUDA
+  m.attr("with_cuda") = true;
+#else
+  m.attr("with_cuda") = false;
+#endif
+  powqmix::bind_ops(m);
+  powqmix::bind_envs(m);
+  powqmix::bind_actor(m);
+  powqmix::bind_replay(m);
+}
