@@ -55,6 +55,11 @@ class TestSchedule:
     def outstanding(self) -> bool:
         return bool(self._outstanding)
 
+    @property
+    def has_finished(self) -> bool:
+        """Whether `take_finished` would give something."""
+        return bool(self._finished)
+
     def start(self, env_steps: int, parameter_version: int) -> int:
         """Registers a test of these parameters and returns its id."""
         test_id = self._next_id
