@@ -49,9 +49,7 @@ class Report:
 
     def carried(self, received: Mapping[str, Any]) -> dict[str, Any]:
         """What a checkpoint keeps so that the next process counts on."""
-        return {name: self._carried[name] + int(received[name]) for name in CARRIED} | {
-            "wall_time_s": self.wall_time_s
-        }
+        return {name: self._carried[name] + int(received[name]) for name in CARRIED} | {"wall_time_s": self.wall_time_s}
 
     def counters(self, received: Mapping[str, Any]) -> dict[str, int]:
         """Episode counters of the whole run, named as in summary.json."""

@@ -26,9 +26,7 @@ class StoredEpisodes:
         self._wins = 0
         self._episodes = 0
 
-    def insert(
-        self, header: EpisodeHeader, frames: Sequence[Any], *, actor: int, incarnation: int, seq: int
-    ) -> None:
+    def insert(self, header: EpisodeHeader, frames: Sequence[Any], *, actor: int, incarnation: int, seq: int) -> None:
         self._ring.insert(header, frames, actor=actor, incarnation=incarnation, seq=seq)
         self._limiter.on_insert()
         with self._lock:

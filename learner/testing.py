@@ -97,8 +97,9 @@ class TestSchedule:
         return {
             "next_at": self._next_at,
             "next_id": self._next_id,
-            "last": None if last is None else {"env_steps": last.env_steps, "version": last.parameter_version}
-            | last.metrics(),
+            "last": None
+            if last is None
+            else {"env_steps": last.env_steps, "version": last.parameter_version} | last.metrics(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
