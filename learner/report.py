@@ -34,6 +34,8 @@ class Report:
         self._waited = 0.0
         self._waited_at = self._started
         self._stalled_s = 0.0
+        self._all_waited = 0.0  # seconds of the learner, since it started
+        self._all_stalled = 0.0  # seconds of the mean actor
         self.waiting = 0.0  # share of the last interval in which the learner waited for episodes
         self.stalled = 0.0  # share in which the actors waited for credit
         self.last: dict[str, Any] = {}  # the newest line
@@ -46,6 +48,7 @@ class Report:
     def waited(self, seconds: float) -> None:
         """The main thread had nothing to do for so long."""
         self._waited += seconds
+        self._all_waited += seconds
 
     def carried(self, received: Mapping[str, Any]) -> dict[str, Any]:
         """What a checkpoint keeps so that the next process counts on."""
@@ -72,11 +75,19 @@ class Report:
         interval = max(now - self._waited_at, 1e-9)
         self.waiting = min(1.0, self._waited / interval)
         self.stalled = min(1.0, max(0.0, stalled_s - self._stalled_s) / (interval * max(actors, 1)))
+        self._all_stalled += self.stalled * interval
         self._waited, self._waited_at, self._stalled_s = 0.0, now, stalled_s
 
     @property
     def bottleneck(self) -> str:
+        """The limiting side of the last interval."""
         return bottleneck(self.waiting, self.stalled)
+
+    @property
+    def run_bottleneck(self) -> str:
+        """The limiting side since this process started."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        return bottleneck(self._all_waited / seconds, self._all_stalled / seconds)
 
     def line(self, progress: Mapping[str, Any], values: Mapping[str, Any], tests: Sequence[TestResult]) -> None:
         """Writes the interval's line of metrics.jsonl, and one with the same values for every further test."""

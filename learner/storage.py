@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from powqmix.wire.messages import EpisodeHeader
+
 from powqmix.config import Config
 from powqmix.types import EpisodeSchema
-from powqmix.wire.messages import EpisodeHeader
 
 from .limiter import SamplesPerInsertLimiter
 from .replay import ReplayRing
