@@ -39,7 +39,7 @@ def train(algorithm: str, seed: int, folder: Path) -> dict[str, Any]:
 def tabulate(runs: list[dict[str, Any]]) -> str:
     """Markdown: a row a run."""
     rows = [
-        "| algorithm | seed | greedy joint action | Q_tot(A,A) | Q_tot(C,C) | max abs error of Q_r | updates | seconds |",
+        "| algorithm | seed | greedy joint action | Q_tot(A,A) | Q_tot(C,C) | largest error of Q_r | updates | s |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:
@@ -83,7 +83,8 @@ def main() -> None:
         mine = [r for r in runs if r["algorithm"] == algorithm]
         best = sum(r["greedy_joint_action"] == [0, 0] for r in mine)
         print(
-            f"{algorithm}: {best} of {len(mine)} at (A,A), median {statistics.median(r['command_s'] for r in mine):.0f} s"
+            f"{algorithm}: {best} of {len(mine)} at (A,A), "
+            f"median {statistics.median(r['command_s'] for r in mine):.0f} s a run"
         )
 
 

@@ -27,9 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m powqmix.learner", description=__doc__)
     parser.add_argument("--run-dir", type=Path, required=True, help="folder with config.yaml")
     parser.add_argument("--endpoint", required=True, help="where actors connect: ipc:///path")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the newest checkpoint and the stored episodes"
-    )
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint and stored episodes")
     arguments = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     from powqmix import config as configuration

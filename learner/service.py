@@ -218,6 +218,7 @@ class Learner:
         self.receiver.check()
         now = time.monotonic()
         if now - self._checkpoint_at >= self.config.checkpoint.interval_s:
+            self._check_divergence()
             self._save_checkpoint()
         if now - self._status_at >= STATUS_INTERVAL_S:
             self._write_status()
@@ -295,7 +296,6 @@ class Learner:
 
     def _save_checkpoint(self) -> None:
         self._checkpoint_at = time.monotonic()
-        self._check_divergence()
         state = {
             "update": self.update.state_dict(),
             "policy_vector": torch.from_numpy(self.update.policy_vector().copy()),
@@ -343,7 +343,8 @@ class Learner:
         self.receiver.drain()
         self._drained(DRAIN_TIMEOUT_S)
         self.receiver.stop()
-        self._save_checkpoint()
+        if self.update.consecutive_skipped() == 0:  # else the last good one stays the newest
+            self._save_checkpoint()
         write_json(self.run_dir / "learner_summary.json", self._summary())
         self.phase = "done" if completed else "interrupted"
         self._write_status()
