@@ -19,7 +19,8 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from pickle import UnpicklingError
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ def save(directory: str | os.PathLike[str], step: int, state: Mapping[str, Any],
 
     state: parts by name (lower case letters, digits, _), each of tensors, plain values, and dicts, lists and tuples of
     them; a part is a file. False if it could not be written (disk full): then the previous checkpoints are as they
-    were, a warning was logged, and training can go on. Raises TypeError or ValueError on a state that is not of this kind.
+    were, a warning was logged, and training can go on. Raises TypeError or ValueError on a state of another kind.
     """
     if step < 0 or keep < 1:
         raise ValueError(f"step must be at least 0 and keep at least 1, got {step} and {keep}")
@@ -64,15 +65,17 @@ def save(directory: str | os.PathLike[str], step: int, state: Mapping[str, Any],
         _write(directory / f"{_LATEST}.tmp", final.name.encode() + b"\n")
         (directory / f"{_LATEST}.tmp").rename(directory / _LATEST)
         _sync_folder(directory)
-    # torch reports a file that cannot be written as a RuntimeError.
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         _log.warning(
             "CHECKPOINT NOT WRITTEN at step %d: %s. The previous one is kept and training goes on; make room in %s",
             step, error, directory,
         )  # fmt: skip
         shutil.rmtree(unfinished, ignore_errors=True)
         return False
-    _prune(directory, step, keep)
+    try:
+        _prune(directory, step, keep)
+    except OSError as error:
+        _log.warning("old checkpoints in %s could not be removed: %s", directory, error)
     return True
 
 
@@ -85,9 +88,9 @@ def load_newest_valid(directory: str | os.PathLike[str]) -> tuple[int, dict[str,
     for path in _checkpoints(Path(directory)):
         try:
             step, state = _read(path)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, UnpicklingError) as error:
             problems.append(f"{path.name}: {error}")
-            _log.warning("CHECKPOINT DAMAGED, going back to the one before it: %s: %s", path, error)
+            _log.warning("CHECKPOINT NOT USABLE, going back to the one before it: %s: %s", path, error)
             continue
         if problems:
             _log.warning("going on from step %d (%s)", step, path)
@@ -142,15 +145,20 @@ def _check_plain(value: Any, name: str) -> None:
 
 
 class _HashingFile:
-    """A file that knows the SHA-256 of what was written to it."""
+    """A file that knows the SHA-256 of what was written to it, and why writing failed."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._hash = hashlib.sha256()
         self._size = 0
+        self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
         self._hash.update(data)
         self._size += len(data)
         return len(data)
@@ -166,7 +174,13 @@ def _write_part(path: Path, value: Any) -> dict[str, Any]:
     """Writes one part, to the disk; its entry in the manifest."""
     with path.open("wb") as file:
         hashing = _HashingFile(file)
-        torch.save(_as_dicts(value), hashing)
+        try:
+            torch.save(_as_dicts(value), cast("IO[bytes]", hashing))
+        except RuntimeError:
+            # What torch makes of a full disk ("unexpected pos"); any other error of its own is one of the program.
+            if hashing.error is not None:
+                raise hashing.error from None
+            raise
         file.flush()
         os.fsync(file.fileno())
     return hashing.entry()
@@ -268,6 +282,8 @@ def _read(path: Path) -> tuple[int, dict[str, Any]]:
         raise ValueError(f"it is of step {manifest['step']}")
     contents = {}
     for name, entry in manifest["files"].items():
+        if not _PART.fullmatch(name.removesuffix(".pt")):
+            raise ValueError(f"its manifest names {name!r}, which is no part's file")
         content = (path / name).read_bytes()
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise ValueError(f"{name} is damaged: its SHA-256 is not that of the manifest")
