@@ -31,6 +31,7 @@ _MANIFEST = "manifest.json"
 _LATEST = "LATEST"
 _NAME = re.compile(r"step-(\d+)(\.old)?")  # .old: the previous one of the same step, while it is being replaced
 _PART = re.compile(r"[a-z][a-z0-9_]*")
+_ARRAY = "array"  # key of an array's dtype in a generator's state
 _PLAIN = (type(None), bool, int, float, str)
 
 
@@ -103,23 +104,16 @@ def load_newest_valid(directory: str | os.PathLike[str]) -> tuple[int, dict[str,
     return None
 
 
-def generator_state(rng: np.random.Generator) -> dict[str, Any]:
-    """The state of a numpy generator as plain values: its large integers as strings."""
-    return _map_values(rng.bit_generator.state, lambda value: f"int:{value}" if type(value) is int else value)
+def generator_state(rng: np.random.Generator) -> str:
+    """The state of a numpy generator as a string (JSON), for a checkpoint."""
+    return json.dumps(rng.bit_generator.state, default=lambda array: {_ARRAY: array.dtype.name, "is": array.tolist()})
 
 
-def restore_generator(rng: np.random.Generator, state: dict[str, Any]) -> None:
+def restore_generator(rng: np.random.Generator, state: str) -> None:
     """Gives a generator the state that `generator_state` took; raises ValueError if it is of another kind."""
-    rng.bit_generator.state = _map_values(
-        state, lambda value: int(value[4:]) if isinstance(value, str) and value.startswith("int:") else value
+    rng.bit_generator.state = json.loads(
+        state, object_hook=lambda value: np.array(value["is"], value[_ARRAY]) if _ARRAY in value else value
     )
-
-
-def _map_values(values: Mapping[str, Any], change: Any) -> dict[str, Any]:
-    return {
-        key: _map_values(value, change) if isinstance(value, Mapping) else change(value)
-        for key, value in values.items()
-    }
 
 
 def _check_plain(value: Any, name: str) -> None:

@@ -147,7 +147,7 @@ class ReplayRing:
         if verify:
             for slot in np.flatnonzero(held).tolist():
                 held[slot] = zlib.crc32(self.payload(slot)) == self._slots["crc32"][slot]
-        self.damaged = int(np.count_nonzero((self._slots["state"] == VALID) & ~held))
+        self.damaged = int(np.count_nonzero((self._slots["state"] != 0) & ~held))
         self._slots["state"][~held] = 0
         self._held[:] = held
         self.count_stored()
