@@ -56,8 +56,11 @@ def insert(ring: ReplayRing, seq: int, actor: int = 0, incarnation: int = 7) -> 
 
 def assert_whole(ring: ReplayRing) -> list[int]:
     """Every stored episode is byte for byte the one that was sent; returns their sequence numbers in order."""
-    slots = ring.stored()
-    records = ring.records(slots)
+    return assert_whole_of(ring, ring.stored().tolist())
+
+
+def assert_whole_of(ring: ReplayRing, slots: list[int]) -> list[int]:
+    records = ring.records(np.array(slots, np.int64))
     for slot, record in zip(slots, records):
         header, frames = episode(int(record["seq"]), int(record["actor"]))
         assert bytes(ring.payload(slot)) == b"".join(frame.tobytes() for frame in frames)
@@ -188,7 +191,7 @@ def test_a_killed_process_leaves_every_accepted_episode_and_no_torn_one(path: Pa
 
 
 def test_batches_gathered_while_episodes_are_replaced_are_never_torn(path: Path) -> None:
-    schema = episode_schema(EnvSpec("game", n_agents=4, n_actions=9, obs_size=40, state_size=50, episode_limit=60))
+    schema = episode_schema(EnvSpec("game", n_agents=8, n_actions=9, obs_size=100, state_size=200, episode_limit=60))
 
     def flood(ring: ReplayRing, stop: threading.Event) -> None:
         seq = ring.total_inserted
@@ -204,7 +207,7 @@ def test_batches_gathered_while_episodes_are_replaced_are_never_torn(path: Path)
     with ReplayRing.create(path, schema, 12) as ring:
         for seq in range(1, 13):
             constant(ring, seq)
-        into = BatchBuffers(schema, 8)
+        into = BatchBuffers(schema, 4)
         rng = np.random.default_rng(1)
         stop = threading.Event()
         writer = threading.Thread(target=flood, args=(ring, stop))
@@ -212,8 +215,8 @@ def test_batches_gathered_while_episodes_are_replaced_are_never_torn(path: Path)
         try:
             first = ring.total_inserted
             batches = 0
-            while batches < 200 or ring.total_inserted < first + 50:
-                batch = ring.gather(ring.sample(rng, 8), into)
+            while batches < 100 or ring.total_inserted < first + 50:
+                batch = ring.gather(ring.sample(rng, 4), into)
                 batches += 1
                 value = batch.reward[:, :1]
                 assert (batch.reward == value).all()
@@ -224,6 +227,21 @@ def test_batches_gathered_while_episodes_are_replaced_are_never_torn(path: Path)
         finally:
             stop.set()
             writer.join()
+
+
+def test_an_insertion_waits_for_the_readers_of_its_slot(path: Path) -> None:
+    with ReplayRing.create(path, SCHEMA, 3) as ring:
+        for seq in range(1, 4):
+            insert(ring, seq)
+        writer = threading.Thread(target=lambda: [insert(ring, seq) for seq in range(4, 9)])
+        with ring.pinned(np.array([1, 2])), ring.pinned(np.array([1])):
+            writer.start()
+            writer.join(0.3)
+            assert writer.is_alive()
+            assert sorted(assert_whole_of(ring, [1, 2])) == [2, 3]
+            assert ring.total_inserted == 4
+        writer.join(30)
+        assert assert_whole(ring) == [6, 7, 8]
 
 
 def test_samples_are_distinct_uniform_and_follow_from_the_generator(path: Path) -> None:
