@@ -104,16 +104,18 @@ def load_newest_valid(directory: str | os.PathLike[str]) -> tuple[int, dict[str,
     return None
 
 
-def generator_state(rng: np.random.Generator) -> str:
-    """The state of a numpy generator as a string (JSON), for a checkpoint."""
-    return json.dumps(rng.bit_generator.state, default=lambda array: {_ARRAY: array.dtype.name, "is": array.tolist()})
+def plain(state: Mapping[str, Any]) -> str:
+    """The state of a numpy bit generator (integers of any size, arrays) as one plain value, for a checkpoint."""
+    return json.dumps(state, default=lambda array: {_ARRAY: array.dtype.name, "is": array.tolist()})
 
 
-def restore_generator(rng: np.random.Generator, state: str) -> None:
-    """Gives a generator the state that `generator_state` took; raises ValueError if it is of another kind."""
-    rng.bit_generator.state = json.loads(
-        state, object_hook=lambda value: np.array(value["is"], value[_ARRAY]) if _ARRAY in value else value
-    )
+def unplain(text: str) -> dict[str, Any]:
+    """What `plain` was given."""
+
+    def restore(value: dict[str, Any]) -> Any:
+        return np.array(value["is"], value[_ARRAY]) if _ARRAY in value else value
+
+    return cast("dict[str, Any]", json.loads(text, object_hook=restore))
 
 
 def _check_plain(value: Any, name: str) -> None:

@@ -476,6 +476,14 @@ def test_the_room_of_a_real_folder_is_below_what_is_free(tmp_path: Path) -> None
     assert 0 < replay_place._room(tmp_path) <= status.f_bavail * status.f_frsize
 
 
+def test_the_memory_limit_of_a_container_counts(tmp_path: Path) -> None:
+    assert replay_place._group_memory_left(tmp_path) == 2**63
+    (tmp_path / "memory.current").write_text("300\n")
+    for limit, left in (("max", 2**63), ("1000", 700), ("200", 0)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert replay_place._group_memory_left(tmp_path) == left
+
+
 def test_the_size_is_said_in_one_line() -> None:
     text = replay_place.describe_size(SCHEMA, 5000, Path("/dev/shm/x"))
     assert "5000 episodes" in text
