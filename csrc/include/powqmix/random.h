@@ -71,6 +71,14 @@ class RandomStream {
   // Uniform in [0, 1), 24 bits.
   float uniform() { return static_cast<float>(next() >> 8) * (1.0f / 16777216.0f); }
 
+  // How many words have been drawn, and going there: with the key, all that a stream's future depends on.
+  uint64_t position() const { return 4 * counter_ + used_ - 4; }
+  void seek(uint64_t position) {
+    counter_ = position / 4;
+    used_ = 4;
+    for (uint64_t word = 0; word < position % 4; ++word) next();
+  }
+
  private:
   uint64_t key_ = 0;
   uint64_t episode_ = 0;
