@@ -56,9 +56,7 @@ def td_lambda_target(
     targets = []
     following = torch.zeros_like(reward[:, 0]) if steps else reward.new_zeros(len(reward))
     for t in reversed(range(steps)):
-        ahead = torch.where(
-            last == t, next_value[:, t], (1 - td_lambda) * next_value[:, t] + td_lambda * following
-        )
+        ahead = torch.where(last == t, next_value[:, t], (1 - td_lambda) * next_value[:, t] + td_lambda * following)
         following = torch.where(mask[:, t], reward[:, t] + discount[:, t] * ahead, torch.zeros_like(ahead))
         targets.append(following)
     return torch.stack(targets[::-1], dim=1) if steps else torch.zeros_like(reward)

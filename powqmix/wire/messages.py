@@ -58,6 +58,10 @@ class Refuse(Message, frozen=True, tag="REFUSE"):
     text: Annotated[str, Meta(max_length=4096)]
 
 
+class Unknown(Message, frozen=True, tag="UNKNOWN"):
+    """The learner does not know the sender, having started anew: it should say HELLO again."""
+
+
 class EpisodeHeader(Message, frozen=True, tag="EPISODE"):
     """A finished episode; its arrays follow as one frame for each field of the schema."""
 
@@ -157,7 +161,7 @@ class ByeAck(Message, frozen=True, tag="BYE_ACK"):
 
 
 FromActor = Hello | EpisodeHeader | Ping | Fetch | TestResult | Bye
-FromLearner = Welcome | Refuse | Ack | Parameters | Test | TestAck | Drain | ByeAck
+FromLearner = Welcome | Refuse | Unknown | Ack | Parameters | Test | TestAck | Drain | ByeAck
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_actor = msgspec.msgpack.Decoder(FromActor).decode

@@ -1,7 +1,7 @@
 """The actor's side of delivery: a window of episodes that are kept until the learner has settled them.
 
-Pure: no socket, no clock of its own. Sequence numbers start at 1. Go-back-N: what was sent and not acknowledged in time,
-or before a reconnect, is sent again from the first one on, in order.
+Pure: no socket, no clock of its own. Sequence numbers start at 1. Go-back-N: what was sent and not acknowledged in
+time, or before a reconnect, is sent again from the first one on, in order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from powqmix.types import Episode
 
 
 class SendWindow:
-    """Invariant: acked_upto <= sent <= allowed_upto as of sending; `pending` holds acked_upto + 1 .. offered, in order."""
+    """`_pending` holds the episodes acked_upto + 1 .. offered, in order; nothing above allowed_upto is ever sent."""
 
     def __init__(self, retransmit_s: float = 10.0) -> None:
         self.retransmit_s = retransmit_s

@@ -130,7 +130,7 @@ class Sessions:
         state = self._by_peer.get(peer)
         if state is None or state.incarnation != message.incarnation:
             self.refused["no hello"] += 1
-            return []
+            return [Reply(peer, m.Unknown())]
         state.heard_at = now
         state.connected = True
         if isinstance(message, m.EpisodeHeader):
@@ -230,9 +230,7 @@ class Sessions:
             self.rejected[reason] += 1
             state.rejects += 1
         else:
-            self.sink.insert(
-                header, list(frames), actor=state.actor, incarnation=state.incarnation, seq=header.seq
-            )
+            self.sink.insert(header, list(frames), actor=state.actor, incarnation=state.incarnation, seq=header.seq)
             self.stored += 1
             self.lags[max(0, self._parameter_version() - header.parameter_version)] += 1
         state.settled = header.seq
