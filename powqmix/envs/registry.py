@@ -51,6 +51,8 @@ def make(
     """`num_envs` environments with the id `id`. Call `reset` before the first `step`.
 
     seed, first_env: environment e's random streams are keyed by (seed, first_env + e, episode).
+    num_threads: of the native environments, for each step. They pay where a step of the batch takes some hundred
+    microseconds or more, for it costs tens of them to wake them; with many actor processes, 1 is right.
     options: those of the environment; `powqmix.envs.options(id)` gives their names and defaults.
     Raises ValueError on an unknown id, naming near ones; on an unknown option, listing the known; on a value out of
     its range.
