@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import statistics
 import sys
 import time
@@ -86,6 +87,7 @@ def main() -> None:
     settings = itertools.product(arguments.env, arguments.num_envs, arguments.threads)
     # A thread beyond the number of environments is not started: such a row would repeat another.
     contestants = [Contestant(*setting) for setting in settings if setting[2] <= setting[1]]
+    busy = os.getloadavg()[0]
     for _ in range(arguments.rounds):
         for contestant in contestants:
             contestant.play(arguments.seconds)
@@ -93,7 +95,13 @@ def main() -> None:
     print(tabulate(results))
     if arguments.json is not None:
         what = "environment steps a second; random legal actions drawn outside of the clock; features included"
-        record = {"command": "python " + " ".join(sys.argv), **describe(), "what": what, "results": results}
+        record = {
+            "command": "python " + " ".join(sys.argv),
+            **describe(),
+            "what": what,
+            "load_average_before": round(busy, 2),  # programs that others ran on this machine meanwhile
+            "results": results,
+        }
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from powqmix.types import EnvSpec
 
-from . import options as env_options
+from . import option_values
 from .base import Batch, BatchedEnv
 
 
@@ -59,18 +59,18 @@ def make(
     """
     family = _family(id)
     batch = Batch(num_envs, seed, num_threads, first_env)
-    return family.make(id, env_options.parse(id, family.Options, options), batch)
+    return family.make(id, option_values.parse(id, family.Options, options), batch)
 
 
 def spec(id: str, **options: Any) -> EnvSpec:
     """The sizes of an environment with these options. Raises ValueError as `make` does."""
     family = _family(id)
-    return family.spec(id, env_options.parse(id, family.Options, options))
+    return family.spec(id, option_values.parse(id, family.Options, options))
 
 
 def options(id: str) -> dict[str, Any]:
     """The options of an environment and their defaults. Raises ValueError on an unknown id."""
-    return env_options.defaults(_family(id).Options)
+    return option_values.defaults(_family(id).Options)
 
 
 def registered() -> list[str]:

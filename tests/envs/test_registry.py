@@ -91,7 +91,15 @@ def test_numbers_written_as_text_are_read() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"num_envs": 0}, {"num_envs": 2.0}, {"seed": -1}, {"seed": 2**64}, {"num_threads": 0}, {"first_env": -1}],
+    [
+        {"num_envs": 0},
+        {"num_envs": 2**31},
+        {"num_envs": 2.0},
+        {"seed": -1},
+        {"seed": 2**64},
+        {"num_threads": 0},
+        {"first_env": -1},
+    ],
 )
 def test_run_argument_out_of_range_is_named(arguments: dict[str, Any]) -> None:
     (name,) = arguments
