@@ -25,7 +25,7 @@ class Batch:
     first_env: int = 0  # index of this batch's first environment in the run, so that actors' streams differ
 
     def __post_init__(self) -> None:
-        limits = {"num_envs": (1, 2**31), "seed": (0, 2**64), "num_threads": (1, 1025), "first_env": (0, 2**63)}
+        limits = {"num_envs": (1, 2**20 + 1), "seed": (0, 2**64), "num_threads": (1, 1025), "first_env": (0, 2**63)}
         for name, (low, end) in limits.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < end:

@@ -94,7 +94,7 @@ def read_payoff(env_id: str, given: Any) -> npt.NDArray[np.float64]:
             f"{source} must be [m] * n for n agents with m actions each, such as 3 x 3, got the shape "
             f"{' x '.join(map(str, payoff.shape)) or 'of a single number'}"
         )
-    if not np.isfinite(payoff.astype(np.float32)).all():
+    if not (np.abs(payoff) <= np.finfo(np.float32).max).all():
         raise ValueError(f"{source} must be finite in float32")
     payoff.setflags(write=False)
     return payoff

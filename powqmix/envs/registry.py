@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from powqmix.types import EnvSpec
 
-from . import options as env_options
+from . import option_values
 from .base import Batch, BatchedEnv
 
 
@@ -51,24 +51,26 @@ def make(
     """`num_envs` environments with the id `id`. Call `reset` before the first `step`.
 
     seed, first_env: environment e's random streams are keyed by (seed, first_env + e, episode).
+    num_threads: of the native environments, for each step. They pay where a step of the batch takes some hundred
+    microseconds or more, for it costs tens of them to wake them; with many actor processes, 1 is right.
     options: those of the environment; `powqmix.envs.options(id)` gives their names and defaults.
     Raises ValueError on an unknown id, naming near ones; on an unknown option, listing the known; on a value out of
     its range.
     """
     family = _family(id)
     batch = Batch(num_envs, seed, num_threads, first_env)
-    return family.make(id, env_options.parse(id, family.Options, options), batch)
+    return family.make(id, option_values.parse(id, family.Options, options), batch)
 
 
 def spec(id: str, **options: Any) -> EnvSpec:
     """The sizes of an environment with these options. Raises ValueError as `make` does."""
     family = _family(id)
-    return family.spec(id, env_options.parse(id, family.Options, options))
+    return family.spec(id, option_values.parse(id, family.Options, options))
 
 
 def options(id: str) -> dict[str, Any]:
     """The options of an environment and their defaults. Raises ValueError on an unknown id."""
-    return env_options.defaults(_family(id).Options)
+    return option_values.defaults(_family(id).Options)
 
 
 def registered() -> list[str]:
