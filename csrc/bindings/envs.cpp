@@ -42,23 +42,27 @@ void bind_envs(py::module_& m) {
           "step",
           [](BatchedEnv& env, const Actions& actions) {
             const EnvSpec& spec = env.spec();
-            if (actions.ndim() != 2 || actions.shape(0) != env.num_envs() || actions.shape(1) != spec.n_agents) {
-              throw std::invalid_argument(spec.id + ": actions must be int32 [" + std::to_string(env.num_envs()) +
-                                          ", " + std::to_string(spec.n_agents) + "]");
+            if (actions.ndim() != 2 || actions.shape(0) != env.num_envs() ||
+                actions.shape(1) != spec.n_agents) {
+              throw std::invalid_argument(spec.id + ": actions must be int32 [" +
+                                          std::to_string(env.num_envs()) + ", " +
+                                          std::to_string(spec.n_agents) + "]");
             }
             const int32_t* data = actions.data();
             py::gil_scoped_release release;
             env.step(data);
           },
           py::arg("actions").noconvert())
-      .def("get_state", [](const BatchedEnv& env, int e) { return py::bytes(env.get_state(e)); }, py::arg("env"))
+      .def(
+          "get_state", [](const BatchedEnv& env, int e) { return py::bytes(env.get_state(e)); },
+          py::arg("env"))
       .def("set_state", &BatchedEnv::set_state, py::arg("env"), py::arg("bytes"));
 
-#define POWQMIX_VIEW(name, ...)                                             \
-  cls.def_property_readonly(#name, [](py::object self) {                    \
-    auto& env = self.cast<BatchedEnv&>();                                   \
-    const EnvSpec& spec = env.spec();                                       \
-    (void)spec;                                                             \
+#define POWQMIX_VIEW(name, ...)                                                          \
+  cls.def_property_readonly(#name, [](py::object self) {                                 \
+    auto& env = self.cast<BatchedEnv&>();                                                \
+    const EnvSpec& spec = env.spec();                                                    \
+    (void)spec;                                                                          \
     return view(self, env.name, {static_cast<py::ssize_t>(env.num_envs()) __VA_ARGS__}); \
   })
   POWQMIX_VIEW(obs, , spec.n_agents, spec.obs_size);

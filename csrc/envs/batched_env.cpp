@@ -87,7 +87,8 @@ void BatchedEnv::check(const int32_t* actions) const {
 void BatchedEnv::step(const int32_t* actions) {
   check(actions);
   const size_t agents = spec_.n_agents;
-  const size_t obs_row = agents * spec_.obs_size, state_row = spec_.state_size, avail_row = agents * spec_.n_actions;
+  const size_t obs_row = agents * spec_.obs_size, state_row = spec_.state_size,
+               avail_row = agents * spec_.n_actions;
   pool_.for_ranges(num_envs_, [&](int64_t first, int64_t last) {
     for (int e = static_cast<int>(first); e < last; ++e) {
       const size_t i = e;
@@ -124,7 +125,8 @@ void BatchedEnv::set_state(int e, const std::string& bytes) {
   const size_t head = sizeof(uint64_t) + sizeof(RandomStream) + agents * spec_.obs_size * sizeof(float) +
                       spec_.state_size * sizeof(float) + agents * spec_.n_actions;
   if (bytes.size() < head || !load_game(e, bytes.substr(head))) {
-    throw std::invalid_argument(spec_.id + ": these " + std::to_string(bytes.size()) + " bytes are not its state");
+    throw std::invalid_argument(spec_.id + ": these " + std::to_string(bytes.size()) +
+                                " bytes are not its state");
   }
   const char* from = bytes.data();
   take(from, &episodes_[e], 1);

@@ -1,7 +1,9 @@
-// BatchedEnv: what every native environment is. It owns the buffers, checks actions, resets ended episodes, splits threads.
+// BatchedEnv: what every native environment is. It owns the buffers, checks actions, resets ended episodes,
+// splits threads.
 //
-// A game derives from it and says three things for one environment e: how an episode starts, what a step does, and what
-// is seen. Everything about batches, auto-reset, final_* arrays and random streams is here, once.
+// A game derives from it and says three things for one environment e: how an episode starts, what a step
+// does, and what is seen. Everything about batches, auto-reset, final_* arrays and random streams is here,
+// once.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +16,8 @@
 
 namespace powqmix {
 
-// Sizes of one environment. The letters are those of powqmix/types.py: N agents, A actions, O observation, S state.
+// Sizes of one environment. The letters are those of powqmix/types.py: N agents, A actions, O observation, S
+// state.
 struct EnvSpec {
   std::string id;       // "predator_prey", "skirmish/3m", ...
   std::string version;  // goes into run.json: "skirmish v1"
@@ -47,8 +50,8 @@ class BatchedEnv {
 
   // Starts a new episode in every environment.
   void reset();
-  // actions: [E, N]. An illegal one throws std::invalid_argument naming env, agent and action, and changes nothing.
-  // An environment that ends resets itself; final_* keep the ended episode's last step.
+  // actions: [E, N]. An illegal one throws std::invalid_argument naming env, agent and action, and changes
+  // nothing. An environment that ends resets itself; final_* keep the ended episode's last step.
   void step(const int32_t* actions);
 
   // Everything environment e's future depends on (its game, its random stream, its buffers), and back.

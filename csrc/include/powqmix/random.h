@@ -1,4 +1,5 @@
-// Counter-based random numbers: a stream is a pure function of its key, so results depend on neither batch nor threads.
+// Counter-based random numbers: a stream is a pure function of its key, so results depend on neither batch
+// nor threads.
 //
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 #pragma once

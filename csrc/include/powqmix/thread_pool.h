@@ -30,8 +30,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(begin, end) on disjoint ranges that cover [0, n); returns when all are done. One caller at a time.
-  // The first exception of any range is rethrown here.
+  // Calls body(begin, end) on disjoint ranges that cover [0, n); returns when all are done. One caller at a
+  // time. The first exception of any range is rethrown here.
   void for_ranges(int64_t n, const std::function<void(int64_t, int64_t)>& body) {
     if (workers_.empty() || n <= 1) {
       if (n > 0) body(0, n);
