@@ -9,6 +9,9 @@ import torch
 
 from powqmix.types import EnvSpec, EpisodeBatch
 
+# The networks of tests are tiny: on a busy machine, threads that wait for each other cost a hundred times the work.
+torch.set_num_threads(1)
+
 MakeBatch = Callable[..., EpisodeBatch]
 
 

@@ -166,7 +166,9 @@ def test_the_losses_train_agents_mixer_and_critic_and_nothing_else(make_batch: C
     for name, gradient in found.items():
         assert (gradient is None) == name.startswith("weighting.recognizer"), name
     trained = {id(p) for module in objective.trained() for p in module.parameters()}
-    assert trained == {id(p) for n, p in objective.named_parameters() if n.split(".")[0] in ("agent", "mixer", "critic")}
+    assert trained == {
+        id(p) for n, p in objective.named_parameters() if n.split(".")[0] in ("agent", "mixer", "critic")
+    }
 
 
 def test_targets_stay_until_they_are_copied(make_batch: Callable[..., EpisodeBatch]) -> None:

@@ -56,7 +56,9 @@ def test_greedy_recognizes_the_greedy_joint_action_only() -> None:
 
 
 def test_central_recognizes_the_greedy_action_and_targets_strictly_above_its_value() -> None:
-    seen = judged(is_greedy=[True, False, False, False], target=[-9.0, 1.0, 2.0, 3.0], greedy_value=[0.0, 2.0, 2.0, 2.0])
+    seen = judged(
+        is_greedy=[True, False, False, False], target=[-9.0, 1.0, 2.0, 3.0], greedy_value=[0.0, 2.0, 2.0, 2.0]
+    )
     assert weights(CentralWeighting(5, 0.5), seen) == [5, 0.5, 0.5, 5]
 
 
@@ -68,9 +70,7 @@ def test_optimistic_recognizes_values_strictly_below_their_targets() -> None:
 def test_the_recognizer_recognizes_the_greedy_action_and_ties_whatever_it_has_learned() -> None:
     for seed in range(5):
         torch.manual_seed(seed)
-        weighting = RecognizerWeighting(
-            Recognizer(N, A, S, 4, 8), 5, 0.5, td_lambda=0.6, recognition_tolerance=0.0
-        )
+        weighting = RecognizerWeighting(Recognizer(N, A, S, 4, 8), 5, 0.5, td_lambda=0.6, recognition_tolerance=0.0)
         taken = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [1.0, 0.5], [-3.0, 1.0]]])
         best = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]])  # the second ties with a_hat
         seen = Judged(**{**vars(judged()), "taken": taken, "best": best})
