@@ -34,7 +34,8 @@ class FlatAdam:
             offset = part.stop
         self._mean = torch.zeros_like(self.values)
         self._square = torch.zeros_like(self.values)
-        self._steps = self.values.new_zeros((), dtype=torch.float32)
+        self._steps = self.values.new_zeros(())
+        self._taken = self.values.new_zeros(())  # 1 where a step is taken
 
     def backward(self, loss: Tensor) -> None:
         """Writes the gradient of `loss`."""
@@ -45,11 +46,11 @@ class FlatAdam:
         """One step along `gradient`. Returns its norm before clipping, and 1 where the step was skipped, else 0: []."""
         with torch.no_grad():
             norm = torch.linalg.vector_norm(self.gradient)
-            taken = norm.lt(math.inf).to(torch.float32)  # neither infinite nor NaN
-            skipped = 1.0 - taken
+            torch.lt(norm, math.inf, out=self._taken)  # neither infinite nor NaN
+            self._steps.add_(self._taken)
+            skipped = 1.0 - self._taken
             # As torch.nn.utils.clip_grad_norm_, folded into the step: the gradient is divided by this.
-            scale = ((norm + 1e-6) / self.max_norm).clamp(min=1.0).to(torch.float32)
-            self._steps.add_(taken)
+            scale = torch.clamp(norm / self.max_norm, min=1.0)
             torch._fused_adam_(
                 [self.values], [self.gradient], [self._mean], [self._square], [], [self._steps],
                 lr=self.learning_rate, beta1=BETA1, beta2=BETA2, weight_decay=0.0, eps=EPSILON,

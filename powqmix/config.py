@@ -252,8 +252,8 @@ class Config:
 # What an algorithm changes of the defaults; the composition itself is in objectives/build.py.
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "powqmix": {},
-    "qmix": {},
-    "vdn": {},
+    "qmix": {"weighting.recognized_weight": 1.0},  # every step counts 1; the ablation QMIX-5 sets 5
+    "vdn": {"weighting.recognized_weight": 1.0},
     "cw-qmix": {"weighting.recognized_weight": 1.0, "weighting.other_weight": 0.1},  # [wqmix]
     "ow-qmix": {"weighting.recognized_weight": 1.0, "weighting.other_weight": 0.1},  # [wqmix]
     "pow-vdn": {},
