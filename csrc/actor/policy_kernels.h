@@ -1,0 +1,98 @@
+// The recurrent agent's forward step as kernels, one table an instruction set, chosen at run time.
+//
+// Parameters are packed once a version so that SIMD lanes run over output units: every sum over inputs is
+// then taken in the same order for every row, and what a row computes does not depend on how many rows stand
+// beside it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "actor/aligned.h"
+
+namespace powqmix {
+
+// Shape of the agent; the same fields as powqmix.types.PolicySpec.
+struct PolicyShape {
+  int n_agents = 0;
+  int n_actions = 0;
+  int obs_size = 0;
+  int hidden_size = 0;
+  bool use_last_action = true;
+  bool use_agent_id = true;
+
+  int input_size() const {
+    return obs_size + (use_last_action ? n_actions : 0) + (use_agent_id ? n_agents : 0);
+  }
+  // Length of the flat vector in the order of PolicySpec.parameter_shapes().
+  int64_t parameter_count() const {
+    const int64_t h = hidden_size;
+    return h * input_size() + h + 2 * (3 * h * h) + 2 * (3 * h) + n_actions * h + n_actions;
+  }
+};
+
+// One version of the parameters, laid out for `lanes`-wide kernels. H and A are padded with zeros to whole
+// vectors.
+struct PackedParameters {
+  PackedParameters(const PolicyShape& shape, int lanes, const float* flat, int64_t version);
+
+  PolicyShape shape;
+  int lanes;
+  int64_t version;
+  int hidden_padded;              // Hp
+  int actions_padded;             // Ap
+  AlignedVector<float> in_obs;    // [O, Hp] fc_in's columns of the observation
+  AlignedVector<float> in_last;   // [1 + A, Hp] its columns of the last action; row 0 (no action yet) is zero
+  AlignedVector<float> in_id;     // [N, Hp] its columns of the agent id, bias added
+  AlignedVector<float> gru;       // [Hp / lanes, 2, H, 3, lanes] W_ih then W_hh, gates r, z, n side by side
+  AlignedVector<float> gru_bias;  // [Hp / lanes, 4, lanes] r and z (both biases added), n of W_ih, n of W_hh
+  AlignedVector<float> out;       // [H, Ap]
+  AlignedVector<float> out_bias;  // [Ap]
+};
+
+// Rows to evaluate, and where their inputs and outputs are. A row is one agent of one environment.
+struct PolicyRows {
+  const int32_t* rows;  // [count] indices into the arrays below
+  int count;
+  const float* obs;             // [R, O]
+  const int32_t* last_actions;  // [R], -1 at an episode's start
+  float* hidden;                // [R, Hp], updated
+  float* q;                     // [R, Ap], written
+  float* scratch;               // [policy_scratch_size(...)], aligned to a cache line
+  int32_t* places;              // [O + 1]
+};
+
+// Rows that share one pass over the weights: few enough that their inputs stay in the first cache.
+constexpr int kChunkRows = 32;
+
+inline size_t policy_scratch_size(const PackedParameters& p) {
+  return static_cast<size_t>(kChunkRows) * (3 * p.hidden_padded + p.actions_padded);
+}
+
+struct PolicyKernels {
+  const char* name;
+  int lanes;
+  void (*forward)(const PackedParameters&, const PolicyRows&);
+  // float32 -> IEEE half, round to nearest even.
+  void (*to_half)(const float* from, uint16_t* to, size_t count);
+};
+
+// "auto" (the best this machine has), "baseline", "avx2" or "avx512".
+// Throws std::invalid_argument naming the known ones if `name` is none of them or this machine lacks it.
+const PolicyKernels& policy_kernels(const std::string& name);
+std::vector<std::string> available_policy_kernels();
+
+// Each is defined in policy_kernels_<isa>.cpp; off x86-64 the last two are never chosen.
+namespace baseline {
+extern const PolicyKernels kPolicyKernels;
+}
+namespace avx2 {
+extern const PolicyKernels kPolicyKernels;
+}
+namespace avx512 {
+extern const PolicyKernels kPolicyKernels;
+}
+
+}  // namespace powqmix
