@@ -57,14 +57,13 @@ Policy::Policy(const PolicyShape& shape, int num_envs, uint64_t seed, uint64_t f
       hidden_stride_(padded(shape.hidden_size, kernels_.lanes)),
       q_stride_(padded(shape.n_actions, kernels_.lanes)),
       running_(num_envs),
-      places_(shape.obs_size + 1),
+      scratch_(shape, hidden_stride_, q_stride_),
       evaluated_(num_envs) {
   const size_t rows = static_cast<size_t>(num_envs) * shape.n_agents;
   hidden_.assign(rows * hidden_stride_, 0.0f);
   q_.assign(rows * q_stride_, 0.0f);
   last_actions_.assign(rows, -1);
   rows_.reserve(rows);
-  scratch_.assign(static_cast<size_t>(kChunkRows) * (3 * hidden_stride_ + q_stride_), 0.0f);
 }
 
 void Policy::set_parameters(const float* flat, int64_t version) {
@@ -97,8 +96,10 @@ void Policy::evaluate(const int* envs, int count, const float* obs) {
       for (int agent = 0; agent < shape_.n_agents; ++agent)
         rows_.push_back(envs[j] * shape_.n_agents + agent);
     }
-    kernels_.forward(*parameters, {rows_.data(), static_cast<int>(rows_.size()), obs, last_actions_.data(),
-                                   hidden_.data(), q_.data(), scratch_.data(), places_.data()});
+    kernels_.forward(
+        *parameters,
+        {rows_.data(), static_cast<int>(rows_.size()), obs, last_actions_.data(), hidden_.data(), q_.data()},
+        scratch_);
   }
 }
 

@@ -68,8 +68,7 @@ class Policy {
   AlignedVector<float> hidden_;        // [E, N, Hp]
   AlignedVector<float> q_;             // [E, N, Ap]
   std::vector<int32_t> last_actions_;  // [E, N], -1 at an episode's start
-  AlignedVector<float> scratch_;
-  std::vector<int32_t> places_;
+  PolicyScratch scratch_;
   std::vector<int32_t> rows_;
   std::vector<uint8_t> evaluated_;  // [E]
 };

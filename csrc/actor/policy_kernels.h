@@ -41,15 +41,20 @@ struct PackedParameters {
   PolicyShape shape;
   int lanes;
   int64_t version;
-  int hidden_padded;              // Hp
-  int actions_padded;             // Ap
-  AlignedVector<float> in_obs;    // [O, Hp] fc_in's columns of the observation
-  AlignedVector<float> in_last;   // [1 + A, Hp] its columns of the last action; row 0 (no action yet) is zero
-  AlignedVector<float> in_id;     // [N, Hp] its columns of the agent id, bias added
-  AlignedVector<float> gru;       // [Hp / lanes, 2, H, 3, lanes] W_ih then W_hh, gates r, z, n side by side
-  AlignedVector<float> gru_bias;  // [Hp / lanes, 4, lanes] r and z (both biases added), n of W_ih, n of W_hh
-  AlignedVector<float> out;       // [H, Ap]
-  AlignedVector<float> out_bias;  // [Ap]
+  int hidden_padded;             // Hp
+  int actions_padded;            // Ap
+  AlignedVector<float> in_obs;   // [O, Hp] fc_in's columns of the observation
+  AlignedVector<float> in_last;  // [1 + A, Hp] its columns of the last action; row 0 (no action yet) is zero
+  AlignedVector<float> in_id;    // [N, Hp] its columns of the agent id, bias added
+  // W_ih, as [3 Hp / gate_group] groups of [H, gate_group]: a unit block's gates r, z, n side by side.
+  AlignedVector<float> gate_weights;
+  int gate_group;    // outputs of a group, in vectors; the last group may be smaller
+  bool gate_lookup;  // zero inputs are skipped: pays where a group's weights stay in the first cache
+  AlignedVector<float> gate_bias;          // [Hp / lanes, 3, lanes] b_ih, for r and z with b_hh
+  AlignedVector<float> recurrent_weights;  // [Hp / lanes, H, 3, lanes] W_hh
+  AlignedVector<float> recurrent_bias;     // [Hp] b_hh of n
+  AlignedVector<float> out;                // [H, Ap]
+  AlignedVector<float> out_bias;           // [Ap]
 };
 
 // Rows to evaluate, and where their inputs and outputs are. A row is one agent of one environment.
@@ -60,21 +65,26 @@ struct PolicyRows {
   const int32_t* last_actions;  // [R], -1 at an episode's start
   float* hidden;                // [R, Hp], updated
   float* q;                     // [R, Ap], written
-  float* scratch;               // [policy_scratch_size(...)], aligned to a cache line
-  int32_t* places;              // [O + 1]
 };
 
-// Rows that share one pass over the weights: few enough that their inputs stay in the first cache.
+// Rows that share one pass over the weights: few enough that what is known of them stays in the first caches.
 constexpr int kChunkRows = 32;
 
-inline size_t policy_scratch_size(const PackedParameters& p) {
-  return static_cast<size_t>(kChunkRows) * (3 * p.hidden_padded + p.actions_padded);
-}
+// What a chunk needs between its layers.
+struct PolicyScratch {
+  PolicyScratch(const PolicyShape& shape, int hidden_padded, int actions_padded);
+  AlignedVector<float> memory;
+  float *x, *h, *next;  // [kChunkRows, Hp]
+  float* gates;         // [kChunkRows, 3 Hp]
+  float* q;             // [kChunkRows, Ap]
+  AlignedVector<uint64_t> word_memory;
+  uint64_t* words;  // bits of inputs that differ from zero: [kChunkRows, ceil(max(H, O) / 64)]
+};
 
 struct PolicyKernels {
   const char* name;
   int lanes;
-  void (*forward)(const PackedParameters&, const PolicyRows&);
+  void (*forward)(const PackedParameters&, const PolicyRows&, const PolicyScratch&);
   // float32 -> IEEE half, round to nearest even.
   void (*to_half)(const float* from, uint16_t* to, size_t count);
 };

@@ -15,6 +15,9 @@ typedef float Vec __attribute__((vector_size(32)));
 
 POWQMIX_ISA static inline Vec splat(float value) { return (Vec)_mm256_set1_ps(value); }
 
+POWQMIX_ISA static inline Vec smaller(Vec a, Vec b) { return (Vec)_mm256_min_ps(a, b); }
+POWQMIX_ISA static inline Vec larger(Vec a, Vec b) { return (Vec)_mm256_max_ps(a, b); }
+
 POWQMIX_ISA static inline Vec multiply_add(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps(a, b, c); }
 
 POWQMIX_ISA static inline unsigned nonzero_mask(Vec x) {

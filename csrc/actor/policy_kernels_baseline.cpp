@@ -14,6 +14,9 @@ typedef float Vec __attribute__((vector_size(16)));
 
 static inline Vec splat(float value) { return Vec{value, value, value, value}; }
 
+static inline Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
+static inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
 static inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
 
 static inline unsigned nonzero_mask(Vec x) {
