@@ -193,8 +193,10 @@ void bind_policy(py::module_& m) {
               if (policy.version_of(e) < 0)
                 throw std::logic_error("env " + std::to_string(e) + ": call begin() first");
             }
-            py::gil_scoped_release release;
-            policy.act(envs.data(), static_cast<int>(E), seen, legal, to);
+            {
+              py::gil_scoped_release release;
+              policy.act(envs.data(), static_cast<int>(E), seen, legal, to);
+            }
             return actions;
           },
           py::arg("obs"), py::arg("avail_actions"))
