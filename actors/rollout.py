@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from powqmix import _C
+import powqmix._C as _C
 from powqmix.types import Array, Episode, EpisodeSchema, PolicySpec
 
 _FIELDS = ("obs", "state", "avail_actions", "actions", "reward", "terminated")

@@ -106,30 +106,30 @@ def test_nan_stays_nan(isa: str) -> None:
 
 def test_a_buffer_returns_to_the_pool_when_its_last_frame_is_gone() -> None:
     schema = episode_schema(EnvSpec("pool", 1, 2, 3, 1, 4))
-    recorder = _C.Recorder(episode_layout(schema), num_envs=1)
     seen = (np.ones((1, 3), np.float32), np.zeros(1, np.float32), np.ones((1, 2), np.uint8))
 
-    def one_episode():
+    def one_episode(recorder):
         recorder.begin(0, parameter_version=0, epsilon=0.0)
         recorder.observe(0, *seen)
         recorder.step(0, np.zeros(1, np.int32), 1.0, True)
         recorder.observe(0, *seen)
         return recorder.finish(0, terminated=True, truncated=False, battle_won=False)
 
-    first = one_episode()
+    recorder = _C.Recorder(episode_layout(schema), num_envs=1)
+    first = one_episode(recorder)
     frame = first.frames[0]
     address = frame.ctypes.data
     del first
     gc.collect()
     assert recorder.free_buffers == 0  # the frame is still read
-    second = one_episode()
+    second = one_episode(recorder)
     assert second.frames[0].ctypes.data != address
     np.testing.assert_array_equal(frame, np.ones((2, 1, 3)))
     del frame
     gc.collect()
     assert recorder.free_buffers == 1
-    assert one_episode().frames[0].ctypes.data == address
-    kept = one_episode().frames
+    assert one_episode(recorder).frames[0].ctypes.data == address
+    kept = one_episode(recorder).frames
     del recorder, second
     gc.collect()
     np.testing.assert_array_equal(kept[0], np.ones((2, 1, 3)))  # frames outlive the recorder

@@ -187,8 +187,7 @@ def test_a_failing_environment_costs_its_open_episodes_and_the_rollout_goes_on(t
     rollout.advance(0.5, until=2)
     env.fail_at = env.total_steps + 3
     with pytest.raises(ConnectionError, match="the game went away"):
-        while True:
-            rollout.advance(0.5, until=1)
+        play(rollout, 1000)
     assert rollout.abort() in (1, 2, 3)
     assert rollout.abort() == 0
     begun = list(env.episodes)
@@ -203,8 +202,7 @@ def test_an_episode_without_an_end_is_an_error(toy_env: MakeEnv) -> None:
     rollout = Rollout(env, SPEC, schema, 0)
     rollout.set_parameters(parameters(0), 0)
     with pytest.raises(ValueError, match="went past its episode_limit of 4 steps without ending"):
-        for _ in range(50):
-            rollout.advance(0.5)
+        play(rollout, 1000)
 
 
 def test_sizes_and_arrays_are_checked_at_the_door(toy_env: MakeEnv) -> None:
