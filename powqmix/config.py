@@ -156,6 +156,7 @@ class ReplayConfig:
     capacity: int = 5000  # episodes [paper]
     dtype: str = "float16"  # of observations and states; "float32" for exact storage
     path: str = ""  # folder of the ring; empty: shared memory, or the run directory where that is too small
+    keep_when_done: bool = False  # an interrupted run keeps its episodes for --resume; a finished one only if asked
 
     def __post_init__(self) -> None:
         _positive("replay", self, "capacity")
@@ -213,6 +214,7 @@ class Config:
     device: str = "auto"  # "auto", "cpu", "cuda:0"
     lockstep: bool = False
     log_interval_s: float = 5.0  # between lines of metrics.jsonl
+    threads: int = 0  # CPU threads of the update; 0: all cores, or one where the networks are too small to gain
     env: Mapping[str, Any] = field(default_factory=dict)
     agent: AgentConfig = AgentConfig()
     mixer: MixerConfig = MixerConfig()
@@ -229,6 +231,7 @@ class Config:
     def __post_init__(self) -> None:
         _require(self.steps > 0, "steps", "above 0", self.steps)
         _require(0 <= self.seed < 2**31, "seed", "between 0 and 2147483647", self.seed)
+        _require(self.threads >= 0, "threads", "at least 0", self.threads)
         _require(self.log_interval_s > 0, "log_interval_s", "above 0", self.log_interval_s)
         _require(
             self.device in ("auto", "cpu", "cuda") or self.device.removeprefix("cuda:").isdecimal(),
