@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 import powqmix._C as _C
+
 from powqmix.types import Array, Episode, EpisodeSchema, PolicySpec
 
 _FIELDS = ("obs", "state", "avail_actions", "actions", "reward", "terminated")
