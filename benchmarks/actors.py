@@ -52,7 +52,7 @@ print(192**3 / best / 1e9)
 
 def peak_gmacs() -> float:
     """Multiply-adds a second (10^9) of one thread in a matrix product that fits in the caches."""
-    one_thread = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     probe = [sys.executable, "-c", PEAK_PROBE]
     done = subprocess.run(probe, check=True, capture_output=True, text=True, env=os.environ | one_thread)
     return float(done.stdout)
