@@ -93,7 +93,7 @@ class ReplayRing:
         self._slots = np.frombuffer(self._map, SLOT, layout.capacity, layout.slots_start)
         self._words = self._slots.view(np.uint64).reshape(layout.capacity, -1)  # [capacity, 12]
         self._payload = np.frombuffer(self._map, np.uint8, offset=layout.payload_start)
-        self.sequences = SequenceTable(np.frombuffer(self._map, SEQUENCE, SEQUENCE_ROWS, layout.sequences_start))
+        self.sequences = SequenceTable(np.frombuffer(self._map, SEQUENCE, SEQUENCE_ROWS, HEAD.itemsize))
         self._reserved = np.zeros(layout.capacity, np.int64)  # bytes of the slot known to have memory behind them
         # `_changed` guards the three below, and is notified when a write or a reading of pinned slots ends.
         self._changed = threading.Condition()
@@ -147,7 +147,7 @@ class ReplayRing:
         if verify:
             for slot in np.flatnonzero(held).tolist():
                 held[slot] = zlib.crc32(self.payload(slot)) == self._slots["crc32"][slot]
-        self.damaged = int(np.count_nonzero((self._slots["state"] == VALID) & ~held))
+        self.damaged = int(np.count_nonzero((self._slots["state"] != 0) & ~held))
         self._slots["state"][~held] = 0
         self._held[:] = held
         self.count_stored()
@@ -246,12 +246,11 @@ class ReplayRing:
         """The frames as bytes; raises ValueError if they do not have the sizes of `steps` steps."""
         if not 1 <= steps <= self.schema.episode_limit:
             raise ValueError(f"steps must be between 1 and {self.schema.episode_limit}, got {steps}")
-        arrays = [np.frombuffer(frame, np.uint8) for frame in frames if memoryview(frame).nbytes]
-        wanted = {field.name: field.nbytes(steps) for field in self.schema.fields}
-        got = [memoryview(frame).nbytes for frame in frames]
-        if got != list(wanted.values()):
-            raise ValueError(f"the frames of {steps} steps must have these bytes: {wanted}, got {got}")
-        return arrays
+        got, wanted = [memoryview(frame).nbytes for frame in frames], self.layout.sizes(steps)
+        if got != wanted:
+            names = [field.name for field in self.schema.fields]
+            raise ValueError(f"frames {names} of {steps} steps must have {wanted} bytes, got {got}")
+        return [np.frombuffer(frame, np.uint8) for frame, nbytes in zip(frames, got) if nbytes]
 
     def _reserve(self, slot: int, nbytes: int) -> None:
         """Puts memory behind the slot: a store into a sparse page of a full file system would kill the process."""
@@ -337,7 +336,7 @@ class ReplayRing:
     def payload(self, slot: int) -> memoryview:
         """The bytes of a slot's episode, in place; `pinned` keeps them."""
         place = slot * self.layout.slot_bytes
-        return self._payload[place : place + self.schema.nbytes(int(self._slots["steps"][slot]))].data
+        return self._payload[place : place + sum(self.layout.sizes(int(self._slots["steps"][slot])))].data
 
     # -- Leaving ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ The headers lie together so that attaching reads 0.5 MB for 5000 episodes, not t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import zlib
 from typing import Any
@@ -92,25 +93,30 @@ class RingLayout:
         if self.capacity < 1:
             raise ValueError(f"capacity must be at least 1 episode, got {self.capacity}")
 
-    @property
-    def sequences_start(self) -> int:
-        return HEAD.itemsize
-
-    @property
+    @functools.cached_property
     def slots_start(self) -> int:
-        return self.sequences_start + SEQUENCE_ROWS * SEQUENCE.itemsize
+        return HEAD.itemsize + SEQUENCE_ROWS * SEQUENCE.itemsize
 
-    @property
+    @functools.cached_property
     def payload_start(self) -> int:
         return _round_up(self.slots_start + self.capacity * SLOT.itemsize, 4096)
 
-    @property
+    @functools.cached_property
     def slot_bytes(self) -> int:
         return _round_up(self.schema.max_nbytes, 64)  # a cache line
 
-    @property
+    @functools.cached_property
     def nbytes(self) -> int:
         return self.payload_start + self.capacity * self.slot_bytes
+
+    @functools.cached_property
+    def _sizes(self) -> list[tuple[int, int]]:
+        """For each array of an episode, its bytes beside those of its steps, and those of a step."""
+        return [(field.nbytes(0), field.nbytes(1) - field.nbytes(0)) for field in self.schema.fields]
+
+    def sizes(self, steps: int) -> list[int]:
+        """Bytes of each array of an episode of `steps` steps."""
+        return [fixed + steps * each for fixed, each in self._sizes]
 
     def description(self) -> dict[str, Any]:
         """What two rings must have in common to hold each other's episodes, and the capacity."""

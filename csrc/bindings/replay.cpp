@@ -22,6 +22,8 @@ namespace {
 template <typename T>
 using Array = py::array_t<T, py::array::c_style>;
 
+constexpr int64_t kWorthThreads = 1 << 18;  // bytes: below, waking threads costs more than they save
+
 std::string text(const std::vector<py::ssize_t>& shape) {
   std::string out = "[";
   for (size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + std::to_string(shape[i]);
@@ -65,7 +67,9 @@ class EpisodeDecoder {
     batch.filled = data_of(filled, "filled", {rows, length});
     const int64_t* from = offsets.data();
     const int64_t* count = steps.data();
+    int64_t total_bytes = 0;
     for (py::ssize_t row = 0; row < rows; ++row) {
+      total_bytes += layout_.nbytes(count[row]);
       if (count[row] < 1 || count[row] > length || from[row] < 0 ||
           from[row] + layout_.nbytes(count[row]) > payload.size()) {
         throw std::invalid_argument(
@@ -80,11 +84,16 @@ class EpisodeDecoder {
     const std::lock_guard<std::mutex> one_caller(mutex_);
     // Episodes differ in length, so each thread takes the next one instead of a fixed share.
     std::atomic<int64_t> next{0};
-    pool_.for_ranges(pool_.threads(), [&](int64_t, int64_t) {
+    const auto work = [&](int64_t, int64_t) {
       for (int64_t row = next++; row < rows; row = next++) {
         decode_episode(layout_, bytes + from[row], count[row], batch, row);
       }
-    });
+    };
+    if (total_bytes < kWorthThreads) {
+      work(0, 1);
+    } else {
+      pool_.for_ranges(pool_.threads(), work);
+    }
   }
 
  private:
