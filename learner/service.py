@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from powqmix.wire.parameters import ParameterWriter
 
 from powqmix import envs
 from powqmix.config import Config
 from powqmix.types import PolicySpec, episode_schema
+from powqmix.wire.parameters import ParameterWriter
 
 from . import checkpoint
 from .batch import BatchBuffers
