@@ -10,7 +10,7 @@ from powqmix import envs
 from powqmix.config import Config
 from powqmix.envs import BatchedEnv
 from powqmix.process import Log, StopFlag
-from powqmix.types import PolicySpec, derive_seed, episode_schema
+from powqmix.types import Episode, PolicySpec, derive_seed, episode_schema
 from powqmix.wire.messages import Test
 
 from .link import Link
@@ -147,7 +147,7 @@ class ActorService:
         try:
             if not self._await_parameters(player, test.parameter_version):
                 return
-            episodes = []
+            episodes: list[Episode] = []
             while len(episodes) < test.episodes:
                 episodes += player.play_round(0.0)
                 self.link.env_steps = player.env_steps

@@ -17,14 +17,15 @@ import numpy as np
 import torch
 
 from powqmix import envs
-from powqmix.config import Config
+from powqmix.config import LOCKSTEP_ENVS, Config
+from powqmix.files import write_json
 from powqmix.types import PolicySpec, episode_schema
 from powqmix.wire.parameters import ParameterWriter
 
 from . import checkpoint
 from .batch import BatchBuffers
 from .limiter import SamplesPerInsertLimiter
-from .metrics import truncate_after, write_json
+from .metrics import truncate_after
 from .receiver import Receiver
 from .report import Report
 from .storage import StoredEpisodes, leave_ring, open_ring
@@ -33,7 +34,6 @@ from .update import Update
 
 log = logging.getLogger("powqmix.learner")
 
-LOCKSTEP_ENVS = 8  # environments of the single lockstep actor [paper: 8 in parallel]
 LOCKSTEP_LOG_UPDATES = 50  # a line of metrics every so many updates: no clock decides what is written
 STATUS_INTERVAL_S = 0.5
 FINAL_TEST_TIMEOUT_S = 180.0
