@@ -12,4 +12,5 @@ PYBIND11_MODULE(_C, m) {
   powqmix::bind_envs(m);
   powqmix::bind_actor(m);
   powqmix::bind_replay(m);
+  powqmix::bind_dense(m);
 }
