@@ -31,7 +31,6 @@ class Flags:
 
     Return and episode length are means with 95 % Student intervals, the win rate has a 95 % Wilson interval. The same
     seed gives the same episodes. Example:
-
         powqmix evaluate runs/predator_prey-powqmix-s0 --episodes 200 --random
     """
 

@@ -54,10 +54,10 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def print_table(headings: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> None:
+def print_table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """A table on stdout, cut to no width where stdout is no terminal. Headings that start with ">" align right."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
         right = heading.startswith(">")
         table.add_column(heading.lstrip(">"), justify="right" if right else "left", no_wrap=not sys.stdout.isatty())

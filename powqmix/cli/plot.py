@@ -25,7 +25,6 @@ class Flags:
 
     Runs that differ only in the seed are one line: their interquartile mean, with the 95 % bootstrap interval over
     seeds, on the steps that all of them cover. A single run is drawn as it is. Environments get a panel each. Example:
-
         powqmix plot runs/*-powqmix-* runs/*-qmix-* --out qmix.png
     """
 
