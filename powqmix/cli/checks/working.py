@@ -68,6 +68,7 @@ def _train_once() -> tuple[float, str]:
     from ..workload import fill, player
 
     start = time.perf_counter()
+    torch.set_num_threads(1)  # the networks are too small for more, which only wait for each other
     small = ("env.grid=4", "env.n_agents=2", "env.n_prey=2", "env.episode_limit=8", "training.batch_size=4")
     config = configuration.resolve("predator_prey", assignments=[*small, "replay.capacity=4"])
     spec = envs.spec(config.env_id, **config.env)
