@@ -14,6 +14,8 @@ COMMANDS = {
     "launch": "train: a learner and actors on this host, live display, resume",
     "evaluate": "greedy episodes from a run's newest checkpoint, with confidence intervals",
     "plot": "learning curves of runs over seeds, PNG and SVG",
+    "replay": "an episode of a run's policy as GIF, PNG or HTML",
+    "profile": "throughput of learner, actors and kernels by stage",
     "envs": "list environments with their sizes",
     "doctor": "what works on this machine, what does not, and the remedy",
     "learner": "the learner alone",
