@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from powqmix.types import Array, Episode, EpisodeSchema, EnvSpec, episode_schema
+from powqmix.types import Array, EnvSpec, Episode, EpisodeSchema, episode_schema
 from powqmix.wire import messages as m
 from powqmix.wire.frames import checksum, describe
 
@@ -40,7 +40,8 @@ def as_bytes(episode: Episode) -> list[bytes]:
 def header_of(episode: Episode, seq: int, incarnation: int = 7, sent: int = 0, acked_upto: int = 0) -> m.EpisodeHeader:
     return m.EpisodeHeader(
         incarnation, seq, episode.parameter_version, episode.steps, episode.terminated, episode.truncated,
-        episode.episode_return, episode.battle_won, episode.epsilon, checksum(episode.frames), max(sent, seq), acked_upto,
+        episode.episode_return, episode.battle_won, episode.epsilon, checksum(episode.frames),
+        max(sent, seq), acked_upto,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any, get_args
 
@@ -109,7 +110,7 @@ def test_a_wrong_field_is_a_decode_error(damage: Damage) -> None:
         m.decode_from_actor(msgpack.packb(sound | damage.change))
 
 
-@pytest.mark.parametrize("name", [name for name in msgspec.structs.asdict(hello())])
+@pytest.mark.parametrize("name", list(msgspec.structs.asdict(hello())))
 def test_a_missing_field_is_a_decode_error(name: str) -> None:
     fields = msgpack.unpackb(m.encode(hello()))
     del fields[name]
@@ -143,7 +144,5 @@ def test_what_is_no_message_is_a_decode_error(data: bytes) -> None:
 def test_any_changed_byte_gives_a_message_or_a_decode_error(message: m.Message, data: st.DataObject) -> None:
     encoded = bytearray(m.encode(message))
     encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(m.DECODE_ERRORS):
         assert isinstance(m.decode_from_actor(bytes(encoded)), FROM_ACTOR)
-    except m.DECODE_ERRORS:
-        pass
