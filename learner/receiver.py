@@ -21,7 +21,7 @@ from powqmix.wire.sockets import bind_router, lock_endpoint
 HEARTBEAT_MS = 1000  # how often actors say that they live
 SILENCE_S = 5.0  # an actor that says nothing for so long is counted as gone
 BATCH = 256  # messages taken before anything is answered: one acknowledgement then stands for many
-REGRANT_S = 0.1  # how often credit is looked at without being woken
+REGRANT_MS = 100  # how often credit is looked at without being woken
 
 
 class Throttle(Protocol):
@@ -151,7 +151,7 @@ class Receiver:
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake_read, zmq.POLLIN)
         while not self._stopping:
-            ready = dict(poller.poll(REGRANT_S * 1000))
+            ready = dict(poller.poll(REGRANT_MS))
             if self._wake_read in ready:
                 os.read(self._wake_read, 4096)
             while not self._commands.empty():

@@ -60,7 +60,7 @@ class Refuse(Message, frozen=True, tag="REFUSE"):
 
 
 class Unknown(Message, frozen=True, tag="UNKNOWN"):
-    """The learner does not know the sender, having started anew: it should say HELLO again."""
+    """The learner started anew and does not know the sender, or misses something it sent: it should say HELLO again."""
 
 
 class EpisodeHeader(Message, frozen=True, tag="EPISODE"):
