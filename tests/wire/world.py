@@ -6,6 +6,7 @@ delivered is lost. A message may also be delivered twice, or with a byte changed
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
@@ -29,10 +30,12 @@ class Sink:
 
     def __init__(self) -> None:
         self.journal: dict[int, dict[int, Parts]] = {}  # incarnation -> seq -> frames
+        self.fresh: list[tuple[int, int]] = []  # not yet looked at by `World.check`
 
     def insert(self, header: m.EpisodeHeader, frames: list[Any], *, actor: int, incarnation: int, seq: int) -> None:
         assert seq > self.last_seq(actor, incarnation), "stored twice, or out of order"
         self.journal.setdefault(incarnation, {})[seq] = [bytes(frame) for frame in frames]
+        self.fresh.append((incarnation, seq))
 
     def last_seq(self, actor: int, incarnation: int) -> int:
         return max(self.journal.get(incarnation, {0: []}))
@@ -93,7 +96,7 @@ class World:
         self.links: list[Link] = []
         self.given: dict[int, dict[int, Episode]] = {}  # incarnation -> seq -> what was given to the link
         self.settled: dict[int, int] = {}  # incarnation -> the highest that its link knew to be acknowledged
-        self.refused_at_sink: set[tuple[int, int]] = set()
+        self.checked: dict[int, int] = {}  # incarnation -> up to where `check` has looked
         self.stored_before = 0
         self.start_learner()
         for actor in range(actors):
@@ -113,7 +116,7 @@ class World:
 
     def start_actor(self, actor: int) -> Link:
         channel = Channel()
-        with mock.patch.object(link_module, "connect_dealer", lambda *_: channel):
+        with mock.patch.object(link_module, "connect_dealer", return_value=channel):
             link = Link(
                 "ipc://none", run_id="run", env_id=SPEC.id, schema=SCHEMA, parameter_count=3, actor=actor, role="train"
             )
@@ -163,15 +166,16 @@ class World:
         self.answer(self.sessions.acknowledge(acknowledge))
 
     def check_credit(self, parts: Parts) -> None:
-        """No actor sends more than the learner that it speaks to has allowed."""
+        """No actor sends more than it was allowed to."""
         try:
             message = m.decode_from_actor(parts[0])
         except m.DECODE_ERRORS:
             return
         state = self.sessions.actors.get(message.incarnation)
         if isinstance(message, m.EpisodeHeader) and state is not None:
-            skipped = max(0, message.acked_upto - state.settled)  # what an earlier learner refused
-            assert message.seq <= state.allowed_upto + skipped
+            # An answer of an earlier learner may still be read; its credit reaches no further than this.
+            upto = max(state.settled, message.acked_upto) + self.credit
+            assert message.seq <= (state.allowed_upto if self.learners == 1 else upto)
 
     def answer(self, replies: list[Reply]) -> None:
         for reply in replies:
@@ -201,13 +205,15 @@ class World:
     # -- What must be true -----------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """At any moment: nothing acknowledged is missing, nothing else is stored, and the counters add up."""
-        for incarnation, stored in self.sink.journal.items():
-            for seq, frames in stored.items():
-                assert frames == as_bytes(self.given[incarnation][seq])
+        """At any moment: nothing acknowledged is missing, only what was given is stored, and the counters add up."""
+        for incarnation, seq in self.sink.fresh:
+            assert self.sink.journal[incarnation][seq] == as_bytes(self.given[incarnation][seq])
+        self.sink.fresh.clear()
         for incarnation, upto in self.settled.items():
-            sound = {s for s, e in self.given[incarnation].items() if e.episode_return == e.episode_return}
-            assert {s for s in sound if s <= upto} <= self.sink.journal.get(incarnation, {}).keys()
+            for seq in range(self.checked.get(incarnation, 0) + 1, upto + 1):
+                sound = not math.isnan(self.given[incarnation][seq].episode_return)
+                assert (seq in self.sink.journal.get(incarnation, {})) == sound
+            self.checked[incarnation] = upto
         counters = self.sessions.counters()
         assert counters["lost"] == 0
         assert counters["sent"] == sum(counters[k] for k in ("stored", "rejected", "duplicated", "lost"))
