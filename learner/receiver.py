@@ -21,7 +21,8 @@ from powqmix.wire.sockets import bind_router, lock_endpoint
 HEARTBEAT_MS = 1000  # how often actors say that they live
 SILENCE_S = 5.0  # an actor that says nothing for so long is counted as gone
 BATCH = 256  # messages taken before anything is answered: one acknowledgement then stands for many
-REGRANT_S = 0.1  # how often credit is looked at without being woken
+LINGER_MS = 500  # at the end, for answers that are on their way: an actor waits for that to its BYE
+REGRANT_MS = 100  # how often credit is looked at without being woken
 
 
 class Throttle(Protocol):
@@ -106,18 +107,19 @@ class Receiver:
         self._do(self._sessions.drain)
 
     def stop(self) -> None:
-        """Ends the thread and closes the socket. Idempotent."""
+        """Ends the thread and closes the socket; what was answered still gets out. Idempotent."""
+        if self._socket.closed:
+            return
         self._stopping = True
         self.wake()
         if self._thread.is_alive():
             self._thread.join()
-        if not self._socket.closed:
-            self._socket.close()
-            self._context.term()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            if self._lock_descriptor is not None:
-                os.close(self._lock_descriptor)
+        self._socket.close(linger=LINGER_MS)
+        self._context.term()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
 
     def counters(self) -> dict[str, Any]:
         """Counts of this process (see Sessions.counters), reasons, lag, and how the actors fare."""
@@ -151,7 +153,7 @@ class Receiver:
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake_read, zmq.POLLIN)
         while not self._stopping:
-            ready = dict(poller.poll(REGRANT_S * 1000))
+            ready = dict(poller.poll(REGRANT_MS))
             if self._wake_read in ready:
                 os.read(self._wake_read, 4096)
             while not self._commands.empty():
