@@ -55,7 +55,7 @@ class RecurrentAgent(nn.Module):
             policy.use_last_action, policy.use_agent_id,
         )  # fmt: skip
         last_actions = last_actions if policy.use_last_action else None
-        q, hidden = agent_sequence.AgentSequence.apply(shape, obs, last_actions, *self._in_order)
+        q, hidden = agent_sequence.AgentSequence.apply(shape, obs, last_actions, *self._in_order)  # type: ignore[no-untyped-call]
         return q, hidden
 
     def _first_layer(self, obs: Tensor, last_actions: Tensor | None) -> Tensor:

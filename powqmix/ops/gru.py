@@ -83,7 +83,7 @@ def gru_sequence(
             has_biases=True, num_layers=1, dropout=0.0, train=False, bidirectional=False, batch_first=True,
         )  # fmt: skip
         return out, last.squeeze(0)
-    out, last = _GruSequence.apply(
+    out, last = _GruSequence.apply(  # type: ignore[no-untyped-call]
         x.contiguous(), h0.contiguous(), w_ih.contiguous(), w_hh.contiguous(), b_ih.contiguous(), b_hh.contiguous()
     )
     return out, last

@@ -55,7 +55,7 @@ def mlp(x: Tensor, *parameters: Tensor) -> Tensor:
     """
     rows = x.numel() // max(1, x.shape[-1])
     if rows <= NATIVE_ROWS and x.dtype == torch.float32 and not x.is_cuda and not torch.compiler.is_compiling():
-        out = _Mlp.apply(x.reshape(rows, x.shape[-1]).contiguous(), *parameters)
+        out = _Mlp.apply(x.reshape(rows, x.shape[-1]).contiguous(), *parameters)  # type: ignore[no-untyped-call]
         return out.view(*x.shape[:-1], out.shape[1])  # type: ignore[no-any-return]
     last = len(parameters) - 2
     for at in range(0, last, 2):
