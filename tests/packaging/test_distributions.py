@@ -39,7 +39,7 @@ def test_the_sdist_holds_the_native_sources_and_both_programs(sdist: Path) -> No
 
 def test_a_wheel_built_from_the_sdist_runs_by_itself(sdist: Path, tmp_path: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(sdist)],
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, sdist],
         check=True, env=os.environ | {"POWQMIX_CUDA": "OFF"},
     )  # fmt: skip
     (wheel,) = tmp_path.glob("*.whl")
