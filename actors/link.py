@@ -87,8 +87,8 @@ class Link:
         wanted = [field.nbytes(episode.steps) for field in self.schema.fields]
         if sizes != wanted or episode.steps > self.schema.episode_limit:
             raise ValueError(
-                f"an episode of {episode.steps} steps (at most {self.schema.episode_limit}) must have frames of {wanted} "
-                f"bytes, got {sizes}"
+                f"an episode of {episode.steps} steps (at most {self.schema.episode_limit}) must have frames of "
+                f"{wanted} bytes, got {sizes}"
             )
         self.window.offer(episode)
 

@@ -18,7 +18,7 @@ HEAD = {"td_lambda": 0.6, "recognition_tolerance": 0.05, "recognized_weight": 5.
 
 @dataclass
 class Case:
-    """One op with inputs: `differentiable` are those with a gradient, `outputs` the indices of results that have one."""
+    """One op with inputs; `differentiable` and `outputs`: which inputs and which results have a gradient."""
 
     name: str
     op: Callable[..., Any]
