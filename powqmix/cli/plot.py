@@ -33,7 +33,7 @@ class Flags:
     out: PathFlag = None
     """FILE.png; the SVG goes beside it. Without it learning_curves.png, in the run's folder if it is only one."""
     metric: str = "test_return_mean"
-    """What to draw: test_return_mean, test_win_rate, return_mean, loss_td, or any other number in metrics.jsonl."""
+    """What to draw: test_return_mean, test_win_rate, return_mean, loss_tot, or any other number in metrics.jsonl."""
     title: str = ""
     """A heading above the figure."""
     json: Switch = False
