@@ -5,9 +5,11 @@ from __future__ import annotations
 import resource
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import powqmix._C
 import pytest
+import torch
 
 from powqmix.cli import doctor
 from powqmix.cli.checks import MISSING, OK, WRONG, Finding, gpu, machine, software, working
@@ -158,3 +160,48 @@ def test_failing_update_is_a_finding_and_not_a_crash(monkeypatch: pytest.MonkeyP
     found = working.training_step()
     assert (found.status, found.required) == (WRONG, True)
     assert "no kernel image" in found.text
+
+
+def pretend_gpu(monkeypatch: pytest.MonkeyPatch, *, usable: bool, with_cuda: bool = True, built: str = "90") -> None:
+    """A machine with one GPU of compute capability 9.0, whatever this one has."""
+    monkeypatch.setattr(gpu, "output", lambda *command: "NVIDIA H100, 580.65.06, 81559 MiB")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (60e9, 80e9))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "NVIDIA H100")
+    monkeypatch.setattr(powqmix._C, "with_cuda", with_cuda)
+    monkeypatch.setattr(powqmix._C, "cuda_architectures", built)
+
+
+def test_usable_gpu_is_reported_with_memory_and_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpu(monkeypatch, usable=True)
+    (found,) = gpu.gpu()
+    assert (found.name, found.status) == ("gpu 0", OK)
+    for part in ("NVIDIA H100", "compute 9.0", "60.0 GB of 80.0 GB free", "driver 580.65.06"):
+        assert part in found.text
+
+
+@pytest.mark.parametrize(
+    ("machine", "remedy"),
+    [
+        ({"usable": False}, "install a torch built for this driver"),
+        ({"usable": True, "with_cuda": False}, "POWQMIX_CUDA=ON pip install"),
+        ({"usable": True, "built": "70-real"}, "POWQMIX_CUDA_ARCHITECTURES=90"),
+    ],
+)
+def test_gpu_that_is_there_but_not_used_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], remedy: str
+) -> None:
+    pretend_gpu(monkeypatch, **machine)
+    (found,) = gpu.gpu()
+    assert (found.status, found.required) == (WRONG, False)
+    assert remedy in found.remedy
+
+
+def test_machine_without_a_gpu_is_not_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpu(monkeypatch, usable=False)
+    monkeypatch.setattr(gpu, "output", lambda *command: "")
+    (found,) = gpu.gpu()
+    assert (found.status, found.required) == (MISSING, False)
+    assert "--device cpu" in found.text
