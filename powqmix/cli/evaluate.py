@@ -67,7 +67,7 @@ def run(flags: Flags) -> int:
     total = flags.episodes * len(kinds)
     with progress(f"{total} episodes of {policy.config.env_id}", total) as bar:
         for kind, epsilon in kinds.items():
-            episodes = play(policy, flags.episodes, epsilon, flags.seed, flags.envs, bar.advance)
+            episodes, optimal = play(policy, flags.episodes, epsilon, flags.seed, flags.envs, bar.advance)
             results[kind] = summarise(episodes, policy.env_spec.has_win)
     report = {
         "run": str(path),
@@ -80,6 +80,7 @@ def run(flags: Flags) -> int:
         "seed": flags.seed,
         "episodes": flags.episodes,
         **results["greedy"],
+        "optimal_return": optimal,
     }
     if flags.random:
         report["random"] = results["random"]
@@ -105,11 +106,12 @@ def play(
     seed: int,
     num_envs: int,
     done: Callable[[float], None] = lambda n: None,
-) -> list[Episode]:
+) -> tuple[list[Episode], float | None]:
     """`episodes` episodes with probability `epsilon` of a random action: 0 plays greedily, 1 at random.
 
     Whole rounds of one episode in each environment, so that short episodes are not played more often than long ones;
-    what the last round has too many is dropped by environment, not by length.
+    what the last round has too many is dropped by environment, not by length. Beside them the most that an episode can
+    give, where the environment knows it.
     """
     num_envs = min(num_envs, episodes)
     config = policy.config
@@ -124,7 +126,7 @@ def play(
             done(num_envs)
     finally:
         env.close()
-    return played[:episodes]
+    return played[:episodes], getattr(env, "optimal_return", None)
 
 
 def summarise(episodes: Sequence[Episode], has_win: bool) -> dict[str, Any]:
@@ -161,8 +163,13 @@ def _print(report: dict[str, Any], results: dict[str, dict[str, Any]]) -> None:
         if values["win_rate"] is not None:
             row.append(_interval(100 * values["win_rate"], [100 * end for end in values["win_rate_ci95"]]) + " %")
         rows.append(row)
+    optimal = report["optimal_return"]
+    if optimal is not None:
+        rows.append(["optimum", f"{optimal:.2f}", *[""] * (len(rows[0]) - 2)])
     headings = ["policy", ">mean return", ">min .. max", ">mean length", ">win rate"]
     print_table(headings[: len(rows[0])], rows)
+    if optimal:
+        print(f"the greedy policy reaches {100 * report['return_mean'] / optimal:.0f} % of the optimum")
 
 
 def _interval(mean: float, ends: Sequence[float]) -> str:
