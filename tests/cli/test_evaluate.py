@@ -22,6 +22,7 @@ def test_evaluation_reports_the_newest_checkpoint_as_one_json_object(command: Co
     report = result.json
     assert (report["env"], report["algorithm"], report["episodes"]) == ("predator_prey", "powqmix", 10)
     assert (report["updates"], report["env_steps"]) == (40, 3000)
+    assert report["optimal_return"] == 10.0  # two agents catch one prey, and leave with it
     for part in (report, report["random"]):
         low, high = part["return_ci95"]
         assert low <= part["return_mean"] <= high
@@ -42,7 +43,7 @@ def test_one_seed_gives_the_same_episodes_and_another_others(run: Path) -> None:
     policy = load_policy(run)
 
     def states(seed: int) -> list[bytes]:
-        return [bytes(episode.frames[1]) for episode in play(policy, 5, 0.0, seed, 2)]
+        return [bytes(episode.frames[1]) for episode in play(policy, 5, 0.0, seed, 2)[0]]
 
     assert states(3) == states(3)
     assert states(3) != states(4)
@@ -50,13 +51,13 @@ def test_one_seed_gives_the_same_episodes_and_another_others(run: Path) -> None:
 
 def test_greedy_episodes_are_played_with_epsilon_0_and_random_ones_with_1(run: Path) -> None:
     policy = load_policy(run)
-    assert {episode.epsilon for episode in play(policy, 3, 0.0, 0, 8)} == {0.0}
-    assert {episode.epsilon for episode in play(policy, 3, 1.0, 0, 8)} == {1.0}
+    assert {episode.epsilon for episode in play(policy, 3, 0.0, 0, 8)[0]} == {0.0}
+    assert {episode.epsilon for episode in play(policy, 3, 1.0, 0, 8)[0]} == {1.0}
 
 
 @pytest.mark.parametrize("num_envs", [1, 3, 50])
 def test_as_many_episodes_are_played_as_asked_for(run: Path, num_envs: int) -> None:
-    assert len(play(load_policy(run), 7, 0.0, 0, num_envs)) == 7
+    assert len(play(load_policy(run), 7, 0.0, 0, num_envs)[0]) == 7
 
 
 def test_a_single_episode_has_no_interval(command: Command, run: Path) -> None:
@@ -79,6 +80,7 @@ def test_table_shows_both_policies(command: Command, run: Path) -> None:
     assert "after 40 updates (3,000 environment steps)" in result.out
     assert "greedy" in result.out
     assert "random" in result.out
+    assert "optimum" in result.out
 
 
 @pytest.mark.parametrize("flag", ["--episodes=0", "--envs=0", "--seed=-1"])
