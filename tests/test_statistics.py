@@ -54,10 +54,10 @@ def test_bootstrap_interval_stays_within_the_data_and_is_reproducible(runs: np.n
 def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(3)
     covered = 0
-    for _ in range(200):
-        low, high = stratified_bootstrap_interval([rng.normal(size=(20, 1))], resamples=200)
+    for _ in range(100):
+        low, high = stratified_bootstrap_interval([rng.normal(size=(20, 1))], resamples=100)
         covered += bool(low[0] <= 0.0 <= high[0])
-    assert 170 <= covered <= 199  # percentile intervals of 20 values are a little narrow
+    assert 85 <= covered <= 99  # percentile intervals of 20 values are a little narrow
 
 
 def test_runs_are_resampled_within_their_stratum_only() -> None:

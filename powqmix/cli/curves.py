@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,9 @@ def read_curve(run: Path, metric: str) -> Curve:
     numbers: set[str] = set()
     for line in _lines(run / "metrics.jsonl"):
         numbers |= {name for name, value in line.items() if isinstance(value, (int, float))}
-        if isinstance(line.get(metric), (int, float)) and clock in line:
-            points[float(line[clock])] = float(line[metric])
+        value = line.get(metric)
+        if isinstance(value, (int, float)) and math.isfinite(value) and clock in line:
+            points[float(line[clock])] = float(value)
     if not points:
         raise NoCurve(_nothing(run, metric, numbers))
     steps = np.array(sorted(points))

@@ -14,6 +14,7 @@ from powqmix.version import __version__
 
 from . import flags as command_line
 from .checks import MISSING, OK, WRONG, Check, Finding, all_checks
+from .flags import Switch
 from .main import CommandError
 from .output import print_json, progress
 
@@ -31,7 +32,7 @@ class Flags:
 
     folder: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path()
     """Where runs are to be written; its free space is checked."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object."""
 
 

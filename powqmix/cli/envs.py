@@ -13,6 +13,7 @@ from powqmix import envs
 from powqmix.envs.registry import FAMILIES
 
 from . import flags as command_line
+from .flags import Switch
 from .main import CommandError
 from .output import print_json, print_table
 
@@ -27,7 +28,7 @@ class Flags:
 
     id: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[ID]")] = ""
     """An environment, or the part of an id before the slash for all that share it. Without it all are listed."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object."""
 
 

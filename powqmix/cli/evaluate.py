@@ -18,7 +18,7 @@ from powqmix.statistics import mean_interval, wilson_interval
 from powqmix.types import Episode, derive_seed, episode_schema
 
 from . import flags as command_line
-from .flags import RunPath, existing_run
+from .flags import Number, RunPath, Switch, existing_run
 from .main import CommandError
 from .output import count, print_json, print_table, progress
 
@@ -40,13 +40,13 @@ class Flags:
     """Episodes to play."""
     seed: int = 0
     """Seed of the environments and of the random policy."""
-    checkpoint: Annotated[int | None, tyro.conf.arg(metavar="STEP")] = None
-    """The checkpoint checkpoints/step-STEP; without it the newest whole one."""
+    checkpoint: Number = None
+    """The checkpoint checkpoints/step-N; without it the newest whole one."""
     envs: int = 8
     """Environments played side by side. With the seed, it decides which episodes are played."""
-    random: bool = False
+    random: Switch = False
     """Play as many episodes of a uniformly random legal policy too, for comparison."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object instead of a table."""
 
 

@@ -14,7 +14,7 @@ import tyro
 from . import figure
 from . import flags as command_line
 from .curves import Group, NoCurve, group_curves, read_curve
-from .flags import RunPaths, existing_run
+from .flags import PathFlag, RunPaths, Switch, existing_run
 from .main import CommandError
 from .output import count, print_json, progress
 
@@ -30,13 +30,13 @@ class Flags:
 
     runs: Annotated[RunPaths, tyro.conf.arg(metavar="RUN...")]
     """Folders of the runs."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
-    """Where to write; the SVG goes beside it. Without it learning_curves.png, in the run's folder if it is only one."""
+    out: PathFlag = None
+    """FILE.png; the SVG goes beside it. Without it learning_curves.png, in the run's folder if it is only one."""
     metric: str = "test_return_mean"
-    """What to draw: test_return_mean, test_win_rate, return_mean, loss_td, or any other number in metrics.jsonl."""
+    """What to draw: test_return_mean, test_win_rate, return_mean, loss_tot, or any other number in metrics.jsonl."""
     title: str = ""
     """A heading above the figure."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object: the paths, and each line's last value with its interval."""
 
 
@@ -59,7 +59,7 @@ def run(flags: Flags) -> int:
         raise CommandError(str(error)) from None
     for notice in notices(groups):
         print(f"powqmix plot: {notice}", file=sys.stderr)
-    with progress(f"drawing {len(curves)} runs", 1):
+    with progress("drawing " + (f"{len(curves)} runs" if len(curves) > 1 else "one run"), 1):
         svg = figure.draw(groups, flags.metric, flags.title, out)
     if flags.json:
         report = {"png": str(out), "svg": str(svg), "metric": flags.metric, "lines": [_describe(g) for g in groups]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -19,7 +18,7 @@ from powqmix.types import Episode, episode_schema
 from . import flags as command_line
 from . import replay_files
 from .evaluate import saved_policy
-from .flags import RunPath, existing_run
+from .flags import Number, PathFlag, RunPath, Switch, existing_run
 from .main import CommandError
 from .output import print_json, progress
 
@@ -38,15 +37,15 @@ class Flags:
 
     run: Annotated[RunPath, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    out: PathFlag = None
     """Where to write: FILE.gif, FILE.png or FILE.html; without it replay.gif in the run's folder."""
     episode_seed: int = 0
     """Seed of the environment: another one is another episode."""
-    checkpoint: Annotated[int | None, tyro.conf.arg(metavar="STEP")] = None
-    """The checkpoint checkpoints/step-STEP; without it the newest whole one."""
+    checkpoint: Number = None
+    """The checkpoint checkpoints/step-N; without it the newest whole one."""
     fps: float = 6.0
     """Steps shown in a second, of a film or a page."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object: the file, and how the episode went."""
 
 
