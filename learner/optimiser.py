@@ -46,8 +46,14 @@ class FlatAdam:
 
     def backward(self, loss: Tensor) -> None:
         """Writes the gradient of `loss`."""
-        gradients = torch.autograd.grad(loss, self.parameters)
-        torch._foreach_copy_(self.gradients, list(gradients))
+        self.gradient.zero_()
+        self.add(loss)
+
+    def add(self, loss: Tensor) -> None:
+        """Adds the gradient of `loss`, which may depend on some of the parameters only."""
+        found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        pairs = [(to, gradient) for to, gradient in zip(self.gradients, found) if gradient is not None]
+        torch._foreach_add_([to for to, _ in pairs], [gradient for _, gradient in pairs])
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One step along `gradient`. Returns its norm before clipping, and 1 where the step was skipped, else 0: []."""

@@ -12,16 +12,9 @@ from torch import Tensor
 from powqmix.config import TrainingConfig
 from powqmix.modules import Recognizer
 from powqmix.modules.recognizer_gradient import RecognizerGradient, Regression
+from powqmix.ops.recognizer import NATIVE_ROWS, PARTS
 
 from .optimiser import FlatAdam
-
-# Rows up to which one native call for all steps is faster than the library's products, measured at 128 hidden units.
-NATIVE_ROWS = 128
-
-_PARTS = (
-    "action_in", "hidden_weight", "hidden_bias", "state_in.weight", "state_in.bias", "w1_out.weight", "w1_out.bias",
-    "w2_out.weight", "w2_out.bias", "value_out.weight", "value_out.bias",
-)  # fmt: skip
 
 
 class RecognizerFit:
@@ -36,13 +29,34 @@ class RecognizerFit:
         self._gradient = RecognizerGradient(recognizer, self._optimiser.gradients)
         named = dict(recognizer.named_parameters())
         gradients = dict(zip(named, self._optimiser.gradients, strict=True))
-        self._parameter_addresses = [named[part].data_ptr() for part in _PARTS]
-        self._gradient_addresses = [gradients[part].data_ptr() for part in _PARTS]
+        self._result: tuple[Tensor, Tensor]
+        self._running: tuple[list[Tensor], Any] | None = None  # the tensors it reads, kept alive, and the thread
+        self._parameter_addresses = [named[part].data_ptr() for part in PARTS]
+        self._gradient_addresses = [gradients[part].data_ptr() for part in PARTS]
 
-    def __call__(self, rows: Regression, steps: int) -> tuple[Tensor, Tensor]:
-        """Takes `steps` steps. Returns the last gradient's norm, and 1 if any step was skipped, else 0: []."""
-        if not rows.state.is_cuda and rows.state.shape[0] <= NATIVE_ROWS:
-            return self._fit_natively(rows, steps)
+    def start(self, rows: Regression, steps: int) -> None:
+        """Takes `steps` steps: where rows are few in a thread of its own, until `finish`; else before this returns."""
+        if rows.state.is_cuda or rows.state.shape[0] > NATIVE_ROWS:
+            self._fit_by_library(rows, steps)
+            return
+        net, adam = self._recognizer, self._optimiser
+        sizes = (rows.state.shape[0], net.n_agents, net.n_actions, net.state_size, net.embed_size, net.hidden_size)
+        fields = [t.contiguous() for t in (rows.state, rows.actions, rows.advantages, rows.target, rows.share)]
+        norm, skipped = torch.zeros(()), torch.zeros(())
+        self._result = norm, skipped
+        self._running = fields, _C.RecognizerFit(
+            sizes, self._parameter_addresses, self._gradient_addresses, [f.data_ptr() for f in fields], steps,
+            adam.addresses, adam.constants, norm.data_ptr(), skipped.data_ptr(),
+        )  # fmt: skip
+
+    def finish(self) -> tuple[Tensor, Tensor]:
+        """Waits for what `start` began. The last gradient's norm, and 1 if any step was skipped, else 0: []."""
+        if self._running is not None:
+            self._running[1].wait()
+            self._running = None
+        return self._result
+
+    def _fit_by_library(self, rows: Regression, steps: int) -> None:
         skipped = torch.zeros((), device=rows.state.device)
         norm = skipped
         self._gradient.begin(rows)
@@ -50,18 +64,7 @@ class RecognizerFit:
             self._gradient.compute()
             norm, step_skipped = self._optimiser.step()
             skipped = torch.maximum(skipped, step_skipped)
-        return norm, skipped
-
-    def _fit_natively(self, rows: Regression, steps: int) -> tuple[Tensor, Tensor]:
-        net, adam = self._recognizer, self._optimiser
-        sizes = (rows.state.shape[0], net.n_agents, net.n_actions, net.state_size, net.embed_size, net.hidden_size)
-        fields = [t.contiguous() for t in (rows.state, rows.actions, rows.advantages, rows.target, rows.share)]
-        result = torch.zeros(2)
-        _C.recognizer_fit(
-            sizes, self._parameter_addresses, self._gradient_addresses, [f.data_ptr() for f in fields], steps,
-            adam.addresses, adam.constants, result.data_ptr(), result[1].data_ptr(),
-        )  # fmt: skip
-        return result[0], result[1]
+        self._result = norm, skipped
 
     def state_dict(self) -> dict[str, Any]:
         """The optimiser's; the parameters belong to the recognizer."""

@@ -43,6 +43,7 @@ class Update:
         self._optimiser = FlatAdam(parameters, learning_rate=training.learning_rate, max_norm=training.grad_clip)
         recognizer = self.objective.recognizer
         self._fit = None if recognizer is None else RecognizerFit(recognizer, training)
+        self._zero = torch.zeros((), device=device)
         self._metrics = MeanMetrics(device)
         self._updates = 0
         self._first_step: dict[str, Tensor] | None = None  # of some episode, for the tables of a matrix game
@@ -51,15 +52,19 @@ class Update:
         """Learns from `batch` (any device) once; `env_steps` taken so far decide whether the warm-up is over."""
         transitions = self._transitions(batch)
         evaluation = self.objective.evaluate(transitions)
-        skipped, metrics = self._fit_recognizer(transitions, evaluation)
+        self._start_fit(transitions, evaluation)
+        steady = self.objective.steady_losses(transitions, evaluation)
+        self._optimiser.gradient.zero_()
+        if steady.terms:
+            self._optimiser.add(steady.total)
+        fit_norm, fit_skipped = self._fit.finish() if self._fit is not None else (self._zero, self._zero)
         weighted = env_steps >= self.config.weighting.warmup_steps
-        losses = self.objective.losses(transitions, evaluation, weighted=weighted)
-        self._optimiser.backward(losses.total)
-        norm, main_skipped = self._optimiser.step()
-        terms = {name: loss.detach() for name, loss in losses.terms.items()}
-        self._metrics.add(
-            {**terms, "grad_norm": norm, **losses.metrics, **metrics}, torch.maximum(skipped, main_skipped)
-        )
+        losses = self.objective.weighted_losses(transitions, evaluation, weighted=weighted)
+        self._optimiser.add(losses.total)
+        norm, skipped = self._optimiser.step()
+        scalars = {name: loss.detach() for name, loss in {**losses.terms, **steady.terms}.items()}
+        scalars |= {"grad_norm": norm, "recognizer_grad_norm": fit_norm, **losses.metrics, **steady.metrics}
+        self._metrics.add(scalars, torch.maximum(skipped, fit_skipped))
         self._updates += 1
         if self._targets_are_due():
             self.sync_targets()
@@ -88,14 +93,12 @@ class Update:
             filled_count=batch.filled_count,
         )
 
-    def _fit_recognizer(self, batch: Transitions, evaluation: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    def _start_fit(self, batch: Transitions, evaluation: Any) -> None:
         """The recognizer's own steps on this batch and its targets; more in the very first update [code]."""
-        if self._fit is None:
-            return torch.zeros((), device=self.device), {}
-        training = self.config.training
-        steps = training.recognizer_updates if self._updates else training.recognizer_first_updates
-        norm, skipped = self._fit(self.objective.regression(batch, evaluation), steps)
-        return skipped, {"recognizer_grad_norm": norm}
+        if self._fit is not None:
+            training = self.config.training
+            steps = training.recognizer_updates if self._updates else training.recognizer_first_updates
+            self._fit.start(self.objective.regression(batch, evaluation), steps)
 
     def _targets_are_due(self) -> bool:
         """Whether this update passed another `target_update_interval` episodes [pymarl2].

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <future>
 #include <tuple>
 
 #include "bindings/bindings.h"
@@ -131,14 +132,34 @@ RecognizerTensors<T> recognizer_tensors(const std::array<Address, 11>& a) {
           at<T>(a[6]), at<T>(a[7]), at<T>(a[8]), at<T>(a[9]), at<T>(a[10])};
 }
 
-void fit_recognizer(const std::array<int, 6>& sizes, const std::array<Address, 11>& parameters,
-                    const std::array<Address, 11>& gradients, const std::array<Address, 5>& rows, int steps,
-                    const AdamAddresses& addresses, const AdamNumbers& numbers, Address norm,
-                    Address skipped) {
-  recognizer_fit({sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]},
-                 recognizer_tensors<const float>(parameters), recognizer_tensors<float>(gradients),
-                 {in(rows[0]), at<const int64_t>(rows[1]), in(rows[2]), in(rows[3]), in(rows[4])}, steps,
-                 adam_state(addresses), adam_constants(numbers), out(norm), out(skipped));
+RecognizerShape recognizer_shape(const std::array<int, 6>& s) { return {s[0], s[1], s[2], s[3], s[4], s[5]}; }
+RecognizerRows recognizer_rows(const std::array<Address, 5>& a) {
+  return {in(a[0]), at<const int64_t>(a[1]), in(a[2]), in(a[3]), in(a[4])};
+}
+
+// The recognizer's steps in a thread of their own, until `wait`. The caller keeps all tensors alive.
+class RecognizerFit {
+ public:
+  RecognizerFit(const std::array<int, 6>& sizes, const std::array<Address, 11>& parameters,
+                const std::array<Address, 11>& gradients, const std::array<Address, 5>& rows, int steps,
+                const AdamAddresses& addresses, const AdamNumbers& numbers, Address norm, Address skipped)
+      : done_(std::async(std::launch::async, [=] {
+          recognizer_fit(recognizer_shape(sizes), recognizer_tensors<const float>(parameters),
+                         recognizer_tensors<float>(gradients), recognizer_rows(rows), steps,
+                         adam_state(addresses), adam_constants(numbers), out(norm), out(skipped));
+        })) {}
+  void wait() {
+    if (done_.valid()) done_.get();
+  }
+
+ private:
+  std::future<void> done_;
+};
+
+void evaluate_recognizer(const std::array<int, 6>& sizes, const std::array<Address, 11>& parameters,
+                         Address state, Address actions, Address scales, Address state_value) {
+  recognizer_evaluate(recognizer_shape(sizes), recognizer_tensors<const float>(parameters),
+                      recognizer_rows({state, actions, 0, 0, 0}), out(scales), out(state_value));
 }
 
 }  // namespace
@@ -153,7 +174,12 @@ void bind_dense(py::module_& m) {
   m.def("mlp_forward", mlp_run, unlocked);
   m.def("mlp_backward", mlp_gradient, unlocked);
   m.def("adam_step", adam, unlocked);
-  m.def("recognizer_fit", fit_recognizer, unlocked);
+  m.def("recognizer_evaluate", evaluate_recognizer, unlocked);
+  py::class_<RecognizerFit>(m, "RecognizerFit")
+      .def(py::init<const std::array<int, 6>&, const std::array<Address, 11>&, const std::array<Address, 11>&,
+                    const std::array<Address, 5>&, int, const AdamAddresses&, const AdamNumbers&, Address,
+                    Address>())
+      .def("wait", &RecognizerFit::wait, unlocked);
 }
 
 }  // namespace powqmix

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cpu/dense.h"
+#include "powqmix/ops.h"
 
 namespace powqmix {
 
@@ -73,6 +74,10 @@ void forward(const RecognizerShape& s, const RecognizerTensors<const float>& p, 
                             m.w2.data(), K);
   dense.multiply_transposed(R, 1, H, second + static_cast<size_t>(2) * R * H, H, p.value_weight, H,
                             p.value_bias, m.value.data(), 1);
+}
+
+void mix(const RecognizerShape& s, const RecognizerRows& rows, Memory& m) {
+  const int R = s.rows, N = s.n_agents, K = s.embed_size;
   std::fill(m.mixed.begin(), m.mixed.end(), 0.0f);
   for (int r = 0; r < R; ++r) {
     float* mixed = &m.mixed[static_cast<size_t>(r) * K];
@@ -148,11 +153,21 @@ void recognizer_fit(const RecognizerShape& shape, const RecognizerTensors<const 
   *skipped = 0.0f;
   for (int step = 0; step < steps; ++step) {
     forward(shape, parameters, rows, memory);
+    mix(shape, rows, memory);
     backward(shape, parameters, gradients, rows, memory);
     float step_skipped = 0.0f;
     adam_step(adam, constants, norm, &step_skipped);
     *skipped = std::max(*skipped, step_skipped);
   }
+}
+
+void recognizer_evaluate(const RecognizerShape& shape, const RecognizerTensors<const float>& parameters,
+                         const RecognizerRows& rows, float* scales, float* state_value) {
+  Memory memory(shape);
+  forward(shape, parameters, rows, memory);
+  cpu::hyper_scales(shape.rows, shape.n_agents, shape.embed_size, memory.w1.data(), memory.w2.data(), scales,
+                    nullptr);
+  std::copy(memory.value.begin(), memory.value.end(), state_value);
 }
 
 }  // namespace powqmix

@@ -44,4 +44,8 @@ void recognizer_fit(const RecognizerShape& shape, const RecognizerTensors<const 
                     const RecognizerTensors<float>& gradients, const RecognizerRows& rows, int steps,
                     const AdamState& adam, const AdamConstants& constants, float* norm, float* skipped);
 
+// scales [R, N] and state_value [R] of these rows; of `rows` only state and actions are read.
+void recognizer_evaluate(const RecognizerShape& shape, const RecognizerTensors<const float>& parameters,
+                         const RecognizerRows& rows, float* scales, float* state_value);
+
 }  // namespace powqmix

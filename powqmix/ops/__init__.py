@@ -1,6 +1,6 @@
 """The mathematics with a hot path, as PyTorch ops: checks, a C++ and a CUDA kernel, a gradient."""
 
-from . import reference
+from . import recognizer, reference
 from .gru import gru_sequence
 from .head import powqmix_head, td_lambda_target
 from .hyper_scales import hyper_scales
@@ -10,6 +10,6 @@ from .reference import PowqmixHead
 from .select_q import select_q
 
 __all__ = [
-    "PowqmixHead", "gru_sequence", "hyper_scales", "mlp", "monotonic_mix", "powqmix_head", "reference", "select_q",
-    "td_lambda_target",
+    "PowqmixHead", "gru_sequence", "hyper_scales", "mlp", "monotonic_mix", "powqmix_head", "recognizer", "reference",
+    "select_q", "td_lambda_target",
 ]  # fmt: skip
