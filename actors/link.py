@@ -15,7 +15,7 @@ import zmq
 
 from powqmix.types import Array, Episode, EpisodeSchema
 from powqmix.wire import messages as m
-from powqmix.wire.frames import checksum, describe
+from powqmix.wire.frames import checksum, describe, joined
 from powqmix.wire.parameters import ParameterError, ParameterReader
 from powqmix.wire.sender import SendWindow
 from powqmix.wire.sockets import connect_dealer
@@ -127,7 +127,7 @@ class Link:
                 episode.truncated, episode.episode_return, episode.battle_won, episode.epsilon,
                 checksum(episode.frames), self.window.sent, self.window.acked_upto,
             )  # fmt: skip
-            self._put([m.encode(header), *episode.frames])
+            self._put([m.encode(header), *joined(episode.frames)])
 
     def _put(self, parts: list[Any]) -> None:
         # Where no learner is there, nothing goes out: an episode stays in the window and is sent again.

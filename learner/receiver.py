@@ -22,6 +22,7 @@ HEARTBEAT_MS = 1000  # how often actors say that they live
 SILENCE_S = 5.0  # an actor that says nothing for so long is counted as gone
 BATCH = 256  # messages taken before anything is answered: one acknowledgement then stands for many
 LINGER_MS = 500  # at the end, for answers that are on their way: an actor waits for that to its BYE
+GATHER_S = 0.004  # between two looks at the socket
 REGRANT_MS = 100  # how often credit is looked at without being woken
 
 
@@ -162,6 +163,8 @@ class Receiver:
                 self._receive()
             self._sessions.expire(time.monotonic(), SILENCE_S)
             self._send(self._sessions.regrant())
+            # Each turn takes the interpreter from the main thread: what comes within this time shares one.
+            time.sleep(GATHER_S)
 
     def _receive(self) -> None:
         """Takes what is there, up to BATCH messages, then acknowledges each peer's episodes at once."""

@@ -57,7 +57,8 @@ class Learner:
             agent.hidden_size, agent.use_last_action, agent.use_agent_id,
         )  # fmt: skip
         schema = episode_schema(self.spec, config.replay.dtype)
-        device = torch.device("cuda" if config.device == "auto" and torch.cuda.is_available() else config.device)
+        automatic = "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device(automatic if config.device == "auto" else config.device)
         self._stop = threading.Event()  # a drain was asked for
         self._arrived = threading.Event()  # something for the main thread to look at
         self.phase = "starting"

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from powqmix.types import EpisodeSchema
 
 from . import messages as m
-from .frames import checksum, describe, fault
+from .frames import checksum, describe, fault, separated
 
 STRIKES = 3  # unreadable messages after which a peer is no longer listened to
 
@@ -230,6 +230,7 @@ class Sessions:
         if sum(len(frame) for frame in frames) > self.schema.max_nbytes or checksum(frames) != header.crc32:
             # Damaged on the way: not settled, so it is sent again.
             return self._strike(state.peer, "corrupt") or [Reply(state.peer, m.Unknown())]
+        frames = separated(self.schema, header.steps, frames)
         reason = fault(self.schema, header, frames)
         if reason:
             self.rejected[reason] += 1
