@@ -77,7 +77,8 @@ def main() -> None:
             result = {"command": " ".join(sys.argv), **describe(), "payoff": payoff.tolist(), "runs": runs}
             (arguments.out / "matrix.json").write_text(json.dumps(result, indent=1) + "\n")
             (arguments.out / "matrix.md").write_text(
-                f"# Matrix game, preset paper\n\n`{result['command']}`, {result['date']}, {result['machine']}\n\n{table}"
+                "# Matrix game, preset paper\n\n"
+                f"`{result['command']}`, {result['date']}, {result['machine']}\n\n{table}"
             )
     print(table)
     for algorithm in arguments.algorithms:

@@ -1,4 +1,4 @@
-"""The thread that takes episodes off the socket, stores them, and answers: the learner's end of the wire."""
+"""The learner's end of the wire: takes episodes off the socket, stores them, and answers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ HEARTBEAT_MS = 1000  # how often actors say that they live
 SILENCE_S = 5.0  # an actor that says nothing for so long is counted as gone
 BATCH = 256  # messages taken before anything is answered: one acknowledgement then stands for many
 LINGER_MS = 500  # at the end, for answers that are on their way: an actor waits for that to its BYE
-GATHER_S = 0.004  # between two looks at the socket
-REGRANT_MS = 100  # how often credit is looked at without being woken
+TURN_EVERY_S = 0.02
 
 
 class Throttle(Protocol):
@@ -79,6 +78,11 @@ class Receiver:
         os.set_blocking(self._wake_write, False)
         self._stopping = False
         self._error: BaseException | None = None
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._wake_read, zmq.POLLIN)
+        self._turns = threading.Lock()
+        self._turned_at = 0.0
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
 
     # -- For other threads -----------------------------------------------------------------------------------------
@@ -92,7 +96,7 @@ class Receiver:
             raise ReceiverFailed(f"the receiver stopped: {self._error}") from self._error
 
     def wake(self) -> None:
-        """The limiter may have opened: credit is looked at now."""
+        """Ends the waiting of a `turn`; safe in a signal handler."""
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes it already
             os.write(self._wake_write, b"\0")
 
@@ -141,20 +145,18 @@ class Receiver:
         self._commands.put(command)
         self.wake()
 
-    # -- The thread ------------------------------------------------------------------------------------------------
+    # -- Turns -----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        try:
-            self._loop()
-        except BaseException as error:  # handed to the main thread, which raises it from check()
-            self._error = error
+    def turn(self, timeout_s: float = 0.0) -> None:
+        """Takes what has come, waiting for it up to `timeout_s`, and answers. Any thread; one at a time.
 
-    def _loop(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wake_read, zmq.POLLIN)
-        while not self._stopping:
-            ready = dict(poller.poll(REGRANT_MS))
+        The learner takes turns between updates and while it waits. A thread of its own takes one every TURN_EVERY_S,
+        so that long updates keep nobody waiting; while turns are taken anyway it stays out of the way, for two threads
+        that want the interpreter hand it to each other at every call.
+        """
+        with self._turns:
+            self._turned_at = time.monotonic()
+            ready = dict(self._poller.poll(int(timeout_s * 1000)))
             if self._wake_read in ready:
                 os.read(self._wake_read, 4096)
             while not self._commands.empty():
@@ -163,8 +165,15 @@ class Receiver:
                 self._receive()
             self._sessions.expire(time.monotonic(), SILENCE_S)
             self._send(self._sessions.regrant())
-            # Each turn takes the interpreter from the main thread: what comes within this time shares one.
-            time.sleep(GATHER_S)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                time.sleep(TURN_EVERY_S)
+                if time.monotonic() - self._turned_at >= TURN_EVERY_S and not self._turns.locked():
+                    self.turn()
+        except BaseException as error:  # handed to the main thread, which raises it from check()
+            self._error = error
 
     def _receive(self) -> None:
         """Takes what is there, up to BATCH messages, then acknowledges each peer's episodes at once."""

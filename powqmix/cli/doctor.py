@@ -14,8 +14,8 @@ from powqmix.version import __version__
 
 from . import flags as command_line
 from .checks import MISSING, OK, WRONG, Check, Finding, all_checks
+from .errors import CommandError
 from .flags import Switch
-from .main import CommandError
 from .output import print_json, progress
 
 _COLORS = {OK: "green", MISSING: "yellow", WRONG: "red"}

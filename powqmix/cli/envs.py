@@ -13,8 +13,8 @@ from powqmix import envs
 from powqmix.envs.registry import FAMILIES
 
 from . import flags as command_line
+from .errors import CommandError
 from .flags import Switch
-from .main import CommandError
 from .output import print_json, print_table
 
 

@@ -18,8 +18,8 @@ from powqmix.statistics import mean_interval, wilson_interval
 from powqmix.types import Episode, derive_seed, episode_schema
 
 from . import flags as command_line
+from .errors import CommandError
 from .flags import Number, RunPath, Switch, existing_run
-from .main import CommandError
 from .output import count, print_json, print_table, progress
 
 EVALUATION = 900  # path of the evaluation's random streams below its seed: none that training has
@@ -168,7 +168,7 @@ def _print(report: dict[str, Any], results: dict[str, dict[str, Any]]) -> None:
         rows.append(["optimum", f"{optimal:.2f}", *[""] * (len(rows[0]) - 2)])
     headings = ["policy", ">mean return", ">min .. max", ">mean length", ">win rate"]
     print_table(headings[: len(rows[0])], rows)
-    if optimal:
+    if optimal and optimal > 0 and report["return_mean"] > 0:
         print(f"the greedy policy reaches {100 * report['return_mean'] / optimal:.0f} % of the optimum")
 
 

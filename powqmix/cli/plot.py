@@ -14,8 +14,8 @@ import tyro
 from . import figure
 from . import flags as command_line
 from .curves import Group, NoCurve, group_curves, read_curve
+from .errors import CommandError
 from .flags import PathFlag, RunPaths, Switch, existing_run
-from .main import CommandError
 from .output import count, print_json, progress
 
 

@@ -14,8 +14,8 @@ from powqmix.config import Config, ConfigError
 
 from . import flags as command_line
 from .devices import resolve_device
+from .errors import CommandError
 from .flags import Assignments, Number, Switch, Word
-from .main import CommandError
 from .output import count, print_json, print_table
 
 

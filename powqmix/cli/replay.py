@@ -17,9 +17,9 @@ from powqmix.types import Episode, episode_schema
 
 from . import flags as command_line
 from . import replay_files
+from .errors import CommandError
 from .evaluate import saved_policy
 from .flags import Number, PathFlag, RunPath, Switch, existing_run
-from .main import CommandError
 from .output import print_json, progress
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from powqmix import envs
-from powqmix.cli.main import CommandError
+from powqmix.cli.errors import CommandError
 from powqmix.cli.replay import draw_episode, play_episode
 from powqmix.cli.replay_files import SHEET_GAP, SHEET_PICTURES, moments_of
 from powqmix.envs.render import Moment, draw, draw_predator_prey
