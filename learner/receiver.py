@@ -15,6 +15,7 @@ import zmq
 
 from powqmix.types import EpisodeSchema
 from powqmix.wire import messages as m
+from powqmix.wire.frames import ONE_FRAME_BYTES
 from powqmix.wire.sessions import EpisodeSink, Reply, Sessions
 from powqmix.wire.sockets import bind_router, lock_endpoint
 
@@ -78,6 +79,7 @@ class Receiver:
         os.set_blocking(self._wake_write, False)
         self._stopping = False
         self._error: BaseException | None = None
+        self._views = schema.max_nbytes > ONE_FRAME_BYTES  # small messages are copied: a view of one costs more
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._wake_read, zmq.POLLIN)
@@ -180,11 +182,12 @@ class Receiver:
         peers = set()
         for _ in range(BATCH):
             try:
-                parts = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+                parts = self._socket.recv_multipart(zmq.DONTWAIT, copy=not self._views)
             except zmq.Again:
                 break
-            peer = parts[0].bytes
-            replies = self._sessions.handle(peer, [part.buffer for part in parts[1:]], time.monotonic())
+            peer, *frames = parts if not self._views else [part.buffer for part in parts]  # type: ignore[union-attr]
+            peer = bytes(peer)  # type: ignore[arg-type]
+            replies = self._sessions.handle(peer, frames, time.monotonic())
             if len(parts) > 2:
                 peers.add(peer)
             self._send(replies)

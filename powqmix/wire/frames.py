@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import powqmix._C as _C
 from powqmix.types import EpisodeSchema
 
 from .messages import EpisodeHeader
@@ -50,15 +51,12 @@ def separated(schema: EpisodeSchema, steps: int, frames: Sequence[Any]) -> list[
     return parts
 
 
-# The integer type of a float's bits, all of them but the sign, and its exponent's: all set means infinite or no number.
-_FLOATS = {"<f2": (np.uint16, 0x7FFF, 0x7C00), "<f4": (np.uint32, 0x7FFFFFFF, 0x7F800000)}
+_FLOAT_BYTES = {"<f2": 2, "<f4": 4}
 
 
 def all_finite(frame: Any, dtype: str) -> bool:
-    """Whether every float of a buffer is finite; dtype "<f2" or "<f4". Integers compare faster than halves convert."""
-    integer, magnitude, infinite = _FLOATS[dtype]
-    words = np.frombuffer(frame, integer)
-    return len(words) == 0 or int((words & integer(magnitude)).max()) < infinite
+    """Whether every float of a buffer is finite; dtype "<f2" or "<f4". A whole number of floats."""
+    return bool(_C.all_finite(frame, _FLOAT_BYTES[dtype]))
 
 
 def fault(schema: EpisodeSchema, header: EpisodeHeader, frames: Sequence[Any]) -> str:
@@ -83,6 +81,6 @@ def fault(schema: EpisodeSchema, header: EpisodeHeader, frames: Sequence[Any]) -
             actions = np.frombuffer(frame, field.dtype)
             if len(actions) and int(actions.max()) >= schema.n_actions:
                 return "action"
-        elif field.dtype in _FLOATS and not all_finite(frame, field.dtype):
+        elif field.dtype in _FLOAT_BYTES and not all_finite(frame, field.dtype):
             return "not finite"
     return "" if math.isfinite(header.episode_return) else "not finite"
