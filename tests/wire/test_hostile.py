@@ -96,7 +96,7 @@ def test_a_hundred_thousand_mutated_headers_raise_nothing_and_are_counted() -> N
         if counted(sessions) == before:  # it was understood, and answered
             assert replies
             understood += 1
-    assert MUTANTS / 100 < understood < MUTANTS / 2
+    assert 0 < understood < MUTANTS / 2  # a few mutants are messages
     assert {seq for episodes in sink.journal.values() for seq in episodes} <= {1}
 
 
