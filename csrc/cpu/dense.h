@@ -31,6 +31,17 @@ struct DenseKernels {
   void (*gru_gates_backward)(int hidden, const float* saved, const float* h, const float* dnext, float* dgi,
                              float* dgh, float* dh);
 
+  // The ops of powqmix/ops.h that work on vectors of columns.
+  void (*monotonic_mix)(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
+                        const float* b1, const float* w2, const float* b2, float* q_tot);
+  void (*monotonic_mix_backward)(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
+                                 const float* b1, const float* w2, const float* d_q_tot, float* d_q,
+                                 float* d_w1, float* d_b1, float* d_w2);
+  void (*hyper_scales)(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
+                       float* scales);
+  void (*hyper_scales_backward)(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
+                                const float* d_scales, float* d_w1, float* d_w2);
+
   // The sum of squares of x [count], in double.
   double (*sum_of_squares)(int64_t count, const float* x);
 

@@ -28,8 +28,17 @@ POWQMIX_ISA static inline float sum_lanes(Vec a) {
 
 #include "cpu/dense.inc"
 
-const DenseKernels kDenseKernels = {
-    "avx2", multiply, multiply_transposed, gru_gates, gru_gates_backward, sum_of_squares, adam};
+const DenseKernels kDenseKernels = {"avx2",
+                                    multiply,
+                                    multiply_transposed,
+                                    gru_gates,
+                                    gru_gates_backward,
+                                    monotonic_mix,
+                                    monotonic_mix_backward,
+                                    hyper_scales,
+                                    hyper_scales_backward,
+                                    sum_of_squares,
+                                    adam};
 
 }  // namespace avx2
 }  // namespace powqmix

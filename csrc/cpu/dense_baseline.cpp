@@ -23,8 +23,17 @@ static inline float sum_lanes(Vec a) { return (a[0] + a[2]) + (a[1] + a[3]); }
 
 #include "cpu/dense.inc"
 
-const DenseKernels kDenseKernels = {
-    "baseline", multiply, multiply_transposed, gru_gates, gru_gates_backward, sum_of_squares, adam};
+const DenseKernels kDenseKernels = {"baseline",
+                                    multiply,
+                                    multiply_transposed,
+                                    gru_gates,
+                                    gru_gates_backward,
+                                    monotonic_mix,
+                                    monotonic_mix_backward,
+                                    hyper_scales,
+                                    hyper_scales_backward,
+                                    sum_of_squares,
+                                    adam};
 
 }  // namespace baseline
 }  // namespace powqmix

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cpu/dense.h"
+
 namespace powqmix {
 namespace cpu {
 
@@ -54,24 +56,12 @@ void select_q_backward(int64_t rows, int n_actions, const uint8_t* avail, const 
 
 void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales,
                   Stream) {
-  for (int64_t row = 0; row < rows; ++row, w2 += embed) {
-    for (int i = 0; i < n_agents; ++i, w1 += embed) *scales++ = hyper_scale(w1, w2, embed);
-  }
+  dense_kernels().hyper_scales(rows, n_agents, embed, w1, w2, scales);
 }
 
 void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
                            const float* d_scales, float* d_w1, float* d_w2, Stream) {
-  for (int64_t row = 0; row < rows; ++row, w2 += embed, d_w2 += embed) {
-    std::fill_n(d_w2, embed, 0.0f);
-    for (int i = 0; i < n_agents; ++i, w1 += embed, d_w1 += embed) {
-      const float d = *d_scales++;
-      for (int k = 0; k < embed; ++k) {
-        d_w1[k] = d * std::fabs(w2[k]) * sign_of(w1[k]);
-        d_w2[k] += d * std::fabs(w1[k]);
-      }
-    }
-    for (int k = 0; k < embed; ++k) d_w2[k] *= sign_of(w2[k]);
-  }
+  dense_kernels().hyper_scales_backward(rows, n_agents, embed, w1, w2, d_scales, d_w1, d_w2);
 }
 
 void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const float* scales,
@@ -117,41 +107,14 @@ void td_lambda_target(BatchShape shape, float td_lambda, const float* next_value
 
 void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const float* w1, const float* b1,
                    const float* w2, const float* b2, float* q_tot, Stream) {
-  for (int64_t row = 0; row < rows; ++row, q += n_agents, b1 += embed, w2 += embed) {
-    const float* w = w1 + row * n_agents * embed;
-    float total = 0.0f;
-    for (int k = 0; k < embed; ++k) {
-      float hidden = 0.0f;
-      for (int i = 0; i < n_agents; ++i) hidden += q[i] * std::fabs(w[i * embed + k]);
-      total += elu(hidden + b1[k]) * std::fabs(w2[k]);
-    }
-    q_tot[row] = total + b2[row];
-  }
+  dense_kernels().monotonic_mix(rows, n_agents, embed, q, w1, b1, w2, b2, q_tot);
 }
 
 void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
                             const float* b1, const float* w2, const float* d_q_tot, float* d_q, float* d_w1,
                             float* d_b1, float* d_w2, Stream) {
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* w = w1 + row * n_agents * embed;
-    float* d_w = d_w1 + row * n_agents * embed;
-    const float* values = q + row * n_agents;
-    const float d = d_q_tot[row];
-    std::fill_n(d_q + row * n_agents, n_agents, 0.0f);
-    for (int k = 0; k < embed; ++k) {
-      const int64_t at = row * embed + k;
-      float hidden = 0.0f;
-      for (int i = 0; i < n_agents; ++i) hidden += values[i] * std::fabs(w[i * embed + k]);
-      hidden += b1[at];
-      d_w2[at] = d * elu(hidden) * sign_of(w2[at]);
-      const float d_hidden = d * std::fabs(w2[at]) * elu_slope(hidden);
-      d_b1[at] = d_hidden;
-      for (int i = 0; i < n_agents; ++i) {
-        d_q[row * n_agents + i] += d_hidden * std::fabs(w[i * embed + k]);
-        d_w[i * embed + k] = d_hidden * values[i] * sign_of(w[i * embed + k]);
-      }
-    }
-  }
+  dense_kernels().monotonic_mix_backward(rows, n_agents, embed, q, w1, b1, w2, d_q_tot, d_q, d_w1, d_b1,
+                                         d_w2);
 }
 
 }  // namespace cpu
