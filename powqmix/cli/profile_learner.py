@@ -34,9 +34,11 @@ WARM_UP = 2  # updates before the clock starts; the first one trains the recogni
 STAGES = (
     ("", "_transitions", "copy to the device"),
     ("objective", "evaluate", "forward"),
-    ("", "_fit_recognizer", "recognizer steps"),
-    ("objective", "losses", "losses"),
-    ("_optimiser", "backward", "backward"),
+    ("", "_start_fit", "recognizer steps"),
+    ("_fit", "finish", "recognizer steps"),
+    ("objective", "steady_losses", "losses"),
+    ("objective", "weighted_losses", "losses"),
+    ("_optimiser", "add", "backward"),
     ("_optimiser", "step", "optimiser"),
 )
 
@@ -108,13 +110,15 @@ class _Loop:
             self.synchronise()
             count, passed = self._for(seconds, self._plain, bar.advance)
             for owner, method, stage in STAGES:
-                self.stages.wrap(getattr(self.update, owner) if owner else self.update, method, stage)
+                wrapped = getattr(self.update, owner) if owner else self.update
+                if wrapped is not None:  # there may be no recognizer
+                    self.stages.wrap(wrapped, method, stage)
             self._for(seconds, self._staged, bar.advance)
         stages = self.stages.medians()
         whole = stages.pop("update")
-        inside = sum(stages[stage] for _, _, stage in STAGES if stage in stages)
-        ordered = {"sample and gather": stages["sample and gather"]}
-        ordered |= {stage: stages[stage] for _, _, stage in STAGES if stage in stages}
+        within = {stage: stages[stage] for _, _, stage in STAGES if stage in stages}
+        inside = sum(within.values())
+        ordered = {"sample and gather": stages["sample and gather"], **within}
         ordered |= {"rest of the update": max(0.0, whole - inside), "publish": stages["publish"]}
         return {
             "updates": count,
