@@ -1,0 +1,227 @@
+#include "envs/skirmish_game.h"
+
+#include <cstring>
+#include <stdexcept>
+
+#include "envs/skirmish_agents.h"
+#include "envs/skirmish_combat.h"
+#include "envs/skirmish_computer.h"
+#include "envs/skirmish_movement.h"
+
+namespace powqmix::skirmish {
+
+namespace {
+
+const MapSpec& checked(const MapSpec& map) {
+  const int allies = unit_count(map.allies), enemies = unit_count(map.enemies);
+  const auto refuse = [&](const std::string& text) {
+    throw std::invalid_argument("skirmish/" + map.name + ": " + text);
+  };
+  if (allies < 1 || enemies < 1) refuse("both sides need at least one unit");
+  if (allies + enemies > kMaxUnits) {
+    refuse(std::to_string(allies + enemies) + " units; there may be " + std::to_string(kMaxUnits));
+  }
+  if (map.episode_limit < 1) refuse("limit must be at least 1, got " + std::to_string(map.episode_limit));
+  return map;
+}
+
+bool has_shields(const std::vector<UnitGroup>& groups, const std::vector<UnitType>& drawn,
+                 const Profile& profile) {
+  for (const UnitGroup& group : groups) {
+    if (profile[group.type].shield > 0) return true;
+  }
+  for (UnitType type : drawn) {
+    if (profile[type].shield > 0) return true;
+  }
+  return false;
+}
+
+FeatureLayout layout_of(const MapSpec& map, const Profile& profile, const Options& options) {
+  return make_layout(options.features, unit_count(map.allies), unit_count(map.enemies), map.episode_limit,
+                     has_shields(map.allies, map.draw_types, profile),
+                     has_shields(map.enemies, map.draw_types, profile), map.types, map.enemy_types);
+}
+
+EnvSpec spec_of(const MapSpec& map, const Profile& profile, const Options& options) {
+  const FeatureLayout layout = layout_of(checked(map), profile, options);
+  EnvSpec spec;
+  spec.id = "skirmish/" + map.name;
+  spec.version = "skirmish v1";
+  spec.n_agents = layout.n_agents;
+  spec.n_actions = layout.n_actions;
+  spec.obs_size = layout.obs_size;
+  spec.state_size = layout.state_size;
+  spec.episode_limit = map.episode_limit;
+  spec.has_win = true;
+  return spec;
+}
+
+// Whether bytes from outside may become a battle: every index that the rules follow lies where it may.
+bool plausible(const Battle& b, const Skirmish& game) {
+  const int n = game.n_units(), actions = game.spec().n_actions;
+  if (b.n_units != n || b.n_allies != game.spec().n_agents || b.step < 0 ||
+      b.step > game.spec().episode_limit)
+    return false;
+  const auto is_unit = [n](int u) { return u >= -1 && u < n; };
+  for (int u = 0; u < kMaxUnits; ++u) {
+    if (b.type[u] >= kUnitTypes || b.order[u] > kAttackMove || b.last_action[u] < -1 ||
+        b.last_action[u] >= actions || !is_unit(b.target[u]) || !is_unit(b.follow_target[u]) ||
+        !is_unit(b.last_attacker[u]) || !is_unit(b.shot_at[u]) || !std::isfinite(b.x[u]) ||
+        !std::isfinite(b.y[u])) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Skirmish::Skirmish(const MapSpec& map, const Profile& profile, const Options& options, int num_envs,
+                   uint64_t seed, int num_threads, uint64_t first_env)
+    : BatchedEnv(spec_of(map, profile, options), num_envs, seed, num_threads, first_env),
+      map_(map),
+      options_(options),
+      terrain_(map.terrain),
+      layout_(layout_of(map, profile, options)),
+      n_units_(unit_count(map.allies) + unit_count(map.enemies)),
+      has_medivacs_(false),
+      battles_(num_envs),
+      ended_(num_envs) {
+  rules_.stats = profile;
+  rules_.terrain = &terrain_;
+  rules_.ally_computer = options.mirror;
+  rules_.ally_seeks_nearest = map.ally_march == March::kNearest;
+  rules_.enemy_seeks_nearest = map.enemy_march == March::kNearest;
+  spawns_ = make_spawns(map_, profile, terrain_);
+  for (UnitType type : spawns_.types) has_medivacs_ = has_medivacs_ || profile[type].weapon == Weapon::kHeal;
+  for (UnitType type : map.draw_types) has_medivacs_ = has_medivacs_ || profile[type].weapon == Weapon::kHeal;
+  dead_allies.assign(num_envs, 0);
+  dead_enemies.assign(num_envs, 0);
+  for (int e = 0; e < num_envs; ++e) {
+    clear_units(battles_[e]);
+    battles_[e].n_allies = spec().n_agents;
+    battles_[e].n_units = n_units_;
+    ended_[e] = battles_[e];
+  }
+}
+
+void Skirmish::start_episode(int e) {
+  start_battle(battles_[e], map_, spawns_, rules_, options_.spawn_jitter, random(e));
+  battles_[e].max_reward = max_reward(battles_[e]);
+}
+
+StepResult Skirmish::play(int e, const int32_t* actions) {
+  Battle& b = battles_[e];
+  const Strength before = strength(b);
+  for (int u = 0; u < b.n_units; ++u) b.shot_at[u] = -1;
+  for (int u = 0; u < b.n_allies; ++u) {
+    b.last_action[u] = static_cast<int16_t>(actions[u]);
+    if (!options_.mirror) give_order(b, rules_, u, actions[u]);
+  }
+  for (int loop = 0; loop < kLoopsPerStep; ++loop) {
+    ++b.loop;
+    advance_timers(b, rules_);
+    command(b, rules_);
+    move(b, rules_);
+    separate(b, rules_);
+    attack(b, rules_);
+    bury(b, rules_);
+  }
+  ++b.step;
+
+  StepResult result;
+  const Outcome end = outcome(b, rules_, has_medivacs_, options_.reward.quirks);
+  result.terminated = end != Outcome::kNone;
+  result.truncated = !result.terminated && b.step >= map_.episode_limit;
+  result.battle_won = end == Outcome::kWon;
+  if (options_.reward.sparse) {
+    result.reward = end == Outcome::kWon ? 1.0f : end == Outcome::kLost ? -1.0f : 0.0f;
+  } else {
+    const float reward =
+        battle_reward(b, before, options_.reward) + (end == Outcome::kWon ? kWinReward : 0.0f);
+    result.reward = reward / (b.max_reward / kRewardScale);
+  }
+  dead_allies[e] = dead_enemies[e] = 0;
+  for (int u = 0; u < b.n_units; ++u) (b.is_ally(u) ? dead_allies : dead_enemies)[e] += !b.alive(u);
+  if (result.terminated || result.truncated) ended_[e] = b;
+  return result;
+}
+
+void Skirmish::observe(int e, float* obs_rows, float* state_row, uint8_t* avail_rows) const {
+  write_features(layout_, battles_[e], rules_, obs_rows, state_row, avail_rows);
+}
+
+void Skirmish::check_environment(int e) const {
+  if (e < 0 || e >= num_envs()) {
+    throw std::invalid_argument(spec().id + ": there is no environment " + std::to_string(e) + " of " +
+                                std::to_string(num_envs()));
+  }
+}
+
+void Skirmish::scripted_actions(Script script, int32_t* actions) const {
+  const size_t agents = spec().n_agents, n_actions = spec().n_actions;
+  for (int e = 0; e < num_envs(); ++e) {
+    for (size_t u = 0; u < agents; ++u) {
+      const size_t row = e * agents + u;
+      actions[row] = scripted_action(script, battles_[e], rules_, static_cast<int>(u),
+                                     &avail_actions[row * n_actions], static_cast<int>(n_actions));
+    }
+  }
+}
+
+void Skirmish::units(int e, bool ended, float* table) const {
+  check_environment(e);
+  const Battle& b = (ended ? ended_ : battles_)[e];
+  for (int u = 0; u < n_units_; ++u, table += kColumns) {
+    const float row[kColumns] = {b.x[u],
+                                 b.y[u],
+                                 b.health[u],
+                                 b.shield[u],
+                                 b.energy[u],
+                                 b.cooldown[u],
+                                 static_cast<float>(b.type[u]),
+                                 static_cast<float>(b.target[u]),
+                                 static_cast<float>(b.shot_at[u])};
+    std::memcpy(table, row, sizeof(row));
+  }
+}
+
+void Skirmish::stage(int e, const float* table) {
+  check_environment(e);
+  Battle& b = battles_[e];
+  for (int u = 0; u < n_units_; ++u, table += kStaged) {
+    b.x[u] = table[kX];
+    b.y[u] = table[kY];
+    b.health[u] = table[kHealth];
+    b.shield[u] = table[kShield];
+    b.energy[u] = table[kEnergy];
+    b.cooldown[u] = table[kCooldown];
+    b.separation[u] = rules_.of(b, u).separation;
+    b.radius[u] = rules_.of(b, u).radius;
+    b.target[u] = b.follow_target[u] = b.last_attacker[u] = b.shot_at[u] = -1;
+    b.swing[u] = b.follow_up[u] = b.slack[u] = 0;
+    b.engaged[u] = b.moving[u] = b.scan_wait[u] = 0;
+    b.shield_wait[u] = 0;
+    if (b.order[u] != kAttackMove || !b.alive(u)) b.order[u] = kIdle;
+    if (b.alive(u) && (!b.is_ally(u) || options_.mirror)) b.order[u] = kAttackMove;
+  }
+  bury(b, rules_);
+  const size_t agents = spec().n_agents, i = e;
+  observe(e, &obs[i * agents * spec().obs_size], &state[i * spec().state_size],
+          &avail_actions[i * agents * spec().n_actions]);
+}
+
+std::string Skirmish::save_game(int e) const {
+  return std::string(reinterpret_cast<const char*>(&battles_[e]), sizeof(Battle));
+}
+
+bool Skirmish::load_game(int e, const std::string& bytes) {
+  if (bytes.size() != sizeof(Battle)) return false;
+  Battle b;
+  std::memcpy(&b, bytes.data(), sizeof(Battle));
+  if (!plausible(b, *this)) return false;
+  battles_[e] = b;
+  return true;
+}
+
+}  // namespace powqmix::skirmish

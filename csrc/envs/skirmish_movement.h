@@ -1,0 +1,170 @@
+// Movement: constant speed, instant turns, way-finding around walls, circles that keep apart.
+//
+// Friends that walk push friends that stand idle; who fights stands firm; enemies block: of two enemies only
+// the one that walks gives way.
+#pragma once
+
+#include <algorithm>
+
+#include "envs/skirmish_battle.h"
+
+namespace powqmix::skirmish {
+
+constexpr float kRangeSlop = 1.0f;  // how far beyond its range an attacker keeps firing
+constexpr float kHealSlop = 0.5f;
+
+// Where everybody will stand: all decide by where the others stood at the loop's start, so no side moves
+// first.
+struct Steps {
+  float x[kMaxUnits], y[kMaxUnits];
+};
+
+// Walks up to `reach` towards `to`; returns whether it arrives there.
+inline bool walk(Battle& b, const Rules& rules, int u, Point to, float reach, Steps& steps) {
+  const UnitStats& s = rules.of(b, u);
+  Point way = to;
+  if (!s.flies) way = rules.terrain->layer(s.walks_cliffs).waypoint({b.x[u], b.y[u]}, to);
+  const bool direct = way.x == to.x && way.y == to.y;
+  const float dx = way.x - b.x[u], dy = way.y - b.y[u];
+  const float far = std::sqrt(dx * dx + dy * dy);
+  if (far < 1e-4f) return direct;
+  const float go = std::min(direct ? std::min(s.speed, reach) : s.speed, far);
+  b.face_x[u] = dx / far;
+  b.face_y[u] = dy / far;
+  steps.x[u] = b.x[u] + b.face_x[u] * go;
+  steps.y[u] = b.y[u] + b.face_y[u] * go;
+  b.slack[u] -= go;
+  b.moving[u] = 1;
+  return direct && far - go < 1e-3f;
+}
+
+// Approaches the target, or stands and fights it. Leaving range + slop drops a started attack.
+inline void pursue(Battle& b, const Rules& rules, int u, float range, float slop, Steps& steps) {
+  const int target = b.target[u];
+  const float dx = b.x[target] - b.x[u], dy = b.y[target] - b.y[u];
+  const float gap = std::sqrt(dx * dx + dy * dy) - b.radius[u] - b.radius[target];
+  if (gap <= range + (b.engaged[u] ? slop : 0.0f)) {
+    b.engaged[u] = 1;
+    const float norm = std::max(1e-6f, gap + b.radius[u] + b.radius[target]);
+    b.face_x[u] = dx / norm;
+    b.face_y[u] = dy / norm;
+    return;
+  }
+  b.engaged[u] = 0;
+  b.swing[u] = 0;
+  if (rules.of(b, u).speed <= 0) return;
+  walk(b, rules, u, {b.x[target], b.y[target]}, gap - range + 1e-3f, steps);
+}
+
+// Loop phase 3: everybody moves by its order.
+inline void move(Battle& b, const Rules& rules) {
+  Steps steps;
+  for (int u = 0; u < b.n_units; ++u) {
+    steps.x[u] = b.x[u];
+    steps.y[u] = b.y[u];
+  }
+  for (int u = 0; u < b.n_units; ++u) {
+    b.moving[u] = 0;
+    if (b.order[u] == kIdle || !b.alive(u)) continue;
+    const int target = b.target[u];
+    if (target >= 0 && !b.alive(target)) {
+      b.target[u] = -1;
+      b.engaged[u] = 0;
+      b.swing[u] = 0;
+      if (b.order[u] != kAttackMove) b.order[u] = kIdle;
+      continue;  // the computer looks for another one in its next scan, an agent waits for its next order
+    }
+    const UnitStats& s = rules.of(b, u);
+    if (target >= 0) {
+      pursue(b, rules, u, s.range, s.weapon == Weapon::kHeal ? kHealSlop : kRangeSlop, steps);
+    } else if (s.speed > 0) {
+      const bool arrived = walk(b, rules, u, {b.goal_x[u], b.goal_y[u]}, 2.0f * kMapSize, steps);
+      if (arrived && b.order[u] == kMove) b.order[u] = kIdle;
+    }
+  }
+  for (int u = 0; u < b.n_units; ++u) {
+    b.x[u] = steps.x[u];
+    b.y[u] = steps.y[u];
+  }
+}
+
+// How a correction of an overlap is shared: u's part of it, the rest is v's. u has walked or was pushed.
+inline float yield_share(const Battle& b, int u, int v) {
+  if (b.moving[v]) return 0.5f;
+  if (b.is_ally(u) != b.is_ally(v)) return 1.0f;  // enemies block
+  return b.engaged[v] ? 1.0f : 0.5f;              // idle friends make way, fighting ones do not
+}
+
+inline void push_apart(Battle& b, const Rules& rules, int u, int v) {
+  const float dx = b.x[v] - b.x[u], dy = b.y[v] - b.y[u];
+  const float reach = b.separation[u] + b.separation[v];
+  const float d2 = dx * dx + dy * dy;
+  if (d2 >= reach * reach) return;
+  const UnitStats &su = rules.of(b, u), &sv = rules.of(b, v);
+  if (su.flies != sv.flies) return;
+  const float far = std::sqrt(d2);
+  // Two units on one point part along a direction that depends on which they are, nothing else.
+  const float nx = far > 1e-5f ? dx / far : (u & 1 ? 0.8f : -0.6f),
+              ny = far > 1e-5f ? dy / far : (u & 2 ? 0.6f : -0.8f);
+  const float overlap = reach - far;
+  float mine = su.speed <= 0 ? 0.0f : sv.speed <= 0 ? 1.0f : yield_share(b, u, v);
+  const float theirs = sv.speed <= 0 ? 0.0f : 1.0f - mine;
+  b.x[u] -= nx * overlap * mine;
+  b.y[u] -= ny * overlap * mine;
+  b.slack[u] -= overlap * mine;
+  if (theirs > 0) {
+    b.x[v] += nx * overlap * theirs;
+    b.y[v] += ny * overlap * theirs;
+    b.slack[v] -= overlap * theirs;
+  }
+}
+
+// Keeps a unit off walls and inside the map. The distance field is read only when a wall may have come near.
+inline void keep_off_walls(Battle& b, const Rules& rules, int u) {
+  if (b.slack[u] > 0) return;
+  const UnitStats& s = rules.of(b, u);
+  if (s.flies) {
+    b.x[u] = std::min(std::max(b.x[u], 0.1f), kMapSize - 0.1f);
+    b.y[u] = std::min(std::max(b.y[u], 0.1f), kMapSize - 0.1f);
+    return;
+  }
+  const WalkLayer& layer = rules.terrain->layer(s.walks_cliffs);
+  Point p{b.x[u], b.y[u]};
+  const float d = layer.distance(p.x, p.y);
+  if (d >= WalkLayer::kClearance) {
+    b.slack[u] = d - WalkLayer::kClearance;
+    return;
+  }
+  p = layer.project(p);
+  b.x[u] = p.x;
+  b.y[u] = p.y;
+  b.slack[u] = 0;
+}
+
+// Loop phase 4: those that walked make room; one pass over all units, a second for those that were in a
+// crowd.
+inline void separate(Battle& b, const Rules& rules) {
+  constexpr int kBlock = 16;
+  const int n = b.n_units;
+  for (int u = 0; u < n; ++u) {
+    if (!b.moving[u]) continue;
+    for (int block = 0; block < n; block += kBlock) {
+      const float ux = b.x[u], uy = b.y[u], us = b.separation[u];
+      int touched = 0;
+      for (int k = 0; k < kBlock; ++k) {
+        const float dx = b.x[block + k] - ux, dy = b.y[block + k] - uy, reach = us + b.separation[block + k];
+        touched += dx * dx + dy * dy < reach * reach;
+      }
+      if (touched == 0 || (touched == 1 && u >= block && u < block + kBlock)) continue;
+      const int last = std::min(n, block + kBlock);
+      for (int v = block; v < last; ++v) {
+        if (v != u) push_apart(b, rules, u, v);
+      }
+    }
+  }
+  for (int u = 0; u < n; ++u) {
+    if (b.alive(u)) keep_off_walls(b, rules, u);
+  }
+}
+
+}  // namespace powqmix::skirmish
