@@ -14,19 +14,17 @@ namespace powqmix::skirmish {
 constexpr float kAcquireRange = 5.0f;  // at least; longer weapons see farther
 constexpr float kHealSight = 6.0f;
 constexpr int kRevengeLoops = 2 * kLoopsPerSecond;  // how long a blow from out of sight is remembered
-// Added to squared distances, so that each preference outweighs every distance in sight.
-constexpr float kNotAttacking = 1e3f, kHarmless = 1e4f;
+// An attacking foe counts as this much nearer, a harmless one as farther than every armed one in sight.
+constexpr float kAttackerBonus = 1.0f, kHarmless = 100.0f;
 
-inline bool is_attacking(const Battle& b, int u) {
-  return b.swing[u] > 0 || b.cooldown[u] > 0 || b.follow_up[u] > 0;
-}
+inline bool is_attacking(const Battle& b, int u) { return b.swing[u] > 0 || b.cooldown[u] > 0 || b.follow_up[u] > 0; }
 
-// How unattractive foe v is, before distance. A medivac counts as dangerous while it heals.
+// How much farther foe v counts than it is. A medivac counts as dangerous while it heals.
 inline float reluctance(const Battle& b, const Rules& rules, int v) {
   const UnitStats& s = rules.of(b, v);
   if (s.weapon == Weapon::kHeal)
     return b.order[v] != kIdle && b.target[v] >= 0 && b.engaged[v] ? 0.0f : kHarmless;
-  return (s.armed() ? 0.0f : kHarmless) + (is_attacking(b, v) ? 0.0f : kNotAttacking);
+  return s.armed() ? (is_attacking(b, v) ? -kAttackerBonus : 0.0f) : kHarmless;
 }
 
 // The best foe in sight, or -1. `anywhere` drops the limit of sight.
@@ -39,7 +37,7 @@ inline int choose_foe(const Battle& b, const Rules& rules, int u, bool anywhere)
     const float d2 = b.distance2(u, v), reach = sight + b.radius[v];
     if (!(anywhere ? b.alive(v) : d2 <= reach * reach)) continue;
     if (!s.can_hit(rules.of(b, v))) continue;
-    const float cost = anywhere ? d2 : d2 + reluctance(b, rules, v);
+    const float cost = anywhere ? d2 : std::sqrt(d2) - b.radius[v] + reluctance(b, rules, v);
     if (cost < best_cost) {
       best_cost = cost;
       best = v;

@@ -88,34 +88,44 @@ inline void move(Battle& b, const Rules& rules) {
   }
 }
 
-// How a correction of an overlap is shared: u's part of it, the rest is v's. u has walked or was pushed.
-inline float yield_share(const Battle& b, int u, int v) {
-  if (b.moving[v]) return 0.5f;
-  if (b.is_ally(u) != b.is_ally(v)) return 1.0f;  // enemies block
-  return b.engaged[v] ? 1.0f : 0.5f;              // idle friends make way, fighting ones do not
+// u's part of the correction of an overlap with v; v's part is the same question the other way round.
+inline float yield_share(const Battle& b, const Rules& rules, int u, int v) {
+  if (rules.of(b, u).speed <= 0) return 0.0f;
+  if (rules.of(b, v).speed <= 0) return 1.0f;
+  if (b.moving[u] == b.moving[v]) return 0.5f;
+  const int still = b.moving[u] ? v : u;
+  // Enemies block, friends that fight stand firm, idle friends make way as far as who pushes them yields.
+  const bool firm = b.is_ally(u) != b.is_ally(v) || b.engaged[still];
+  return !firm ? 0.5f : still == u ? 0.0f : 1.0f;
 }
 
-inline void push_apart(Battle& b, const Rules& rules, int u, int v) {
+// Sums of the corrections of one pass, all taken from the same positions: no unit is corrected before
+// another.
+struct Pushes {
+  float x[kMaxUnits], y[kMaxUnits];
+  int count[kMaxUnits];
+};
+
+inline void push_apart(const Battle& b, const Rules& rules, int u, int v, Pushes& pushes) {
   const float dx = b.x[v] - b.x[u], dy = b.y[v] - b.y[u];
   const float reach = b.separation[u] + b.separation[v];
   const float d2 = dx * dx + dy * dy;
-  if (d2 >= reach * reach) return;
-  const UnitStats &su = rules.of(b, u), &sv = rules.of(b, v);
-  if (su.flies != sv.flies) return;
+  if (d2 >= reach * reach || rules.of(b, u).flies != rules.of(b, v).flies) return;
   const float far = std::sqrt(d2);
   // Two units on one point part along a direction that depends on which they are, nothing else.
-  const float nx = far > 1e-5f ? dx / far : (u & 1 ? 0.8f : -0.6f),
-              ny = far > 1e-5f ? dy / far : (u & 2 ? 0.6f : -0.8f);
+  const float nx = far > 1e-5f ? dx / far : (u & 1 ? 0.8f : -0.6f);
+  const float ny = far > 1e-5f ? dy / far : (u & 2 ? 0.6f : -0.8f);
   const float overlap = reach - far;
-  float mine = su.speed <= 0 ? 0.0f : sv.speed <= 0 ? 1.0f : yield_share(b, u, v);
-  const float theirs = sv.speed <= 0 ? 0.0f : 1.0f - mine;
-  b.x[u] -= nx * overlap * mine;
-  b.y[u] -= ny * overlap * mine;
-  b.slack[u] -= overlap * mine;
+  const float mine = overlap * yield_share(b, rules, u, v), theirs = overlap * yield_share(b, rules, v, u);
+  if (mine > 0) {
+    pushes.x[u] -= nx * mine;
+    pushes.y[u] -= ny * mine;
+    ++pushes.count[u];
+  }
   if (theirs > 0) {
-    b.x[v] += nx * overlap * theirs;
-    b.y[v] += ny * overlap * theirs;
-    b.slack[v] -= overlap * theirs;
+    pushes.x[v] += nx * theirs;
+    pushes.y[v] += ny * theirs;
+    ++pushes.count[v];
   }
 }
 
@@ -141,25 +151,54 @@ inline void keep_off_walls(Battle& b, const Rules& rules, int u) {
   b.slack[u] = 0;
 }
 
-// Loop phase 4: those that walked make room; one pass over all units, a second for those that were in a
-// crowd.
-inline void separate(Battle& b, const Rules& rules) {
+// Adds up what every overlap of a unit that may have come closer to others asks for; whether there is one.
+inline bool find_overlaps(const Battle& b, const Rules& rules, const bool* active, Pushes& pushes) {
   constexpr int kBlock = 16;
   const int n = b.n_units;
+  bool any = false;
   for (int u = 0; u < n; ++u) {
-    if (!b.moving[u]) continue;
+    if (!active[u]) continue;
+    const float ux = b.x[u], uy = b.y[u], us = b.separation[u];
     for (int block = 0; block < n; block += kBlock) {
-      const float ux = b.x[u], uy = b.y[u], us = b.separation[u];
       int touched = 0;
       for (int k = 0; k < kBlock; ++k) {
         const float dx = b.x[block + k] - ux, dy = b.y[block + k] - uy, reach = us + b.separation[block + k];
         touched += dx * dx + dy * dy < reach * reach;
       }
       if (touched == 0 || (touched == 1 && u >= block && u < block + kBlock)) continue;
+      any = true;
       const int last = std::min(n, block + kBlock);
       for (int v = block; v < last; ++v) {
-        if (v != u) push_apart(b, rules, u, v);
+        // A pair of two active units is met twice and counted once.
+        if (v > u || (v != u && !active[v])) push_apart(b, rules, u, v, pushes);
       }
+    }
+  }
+  return any;
+}
+
+// Loop phase 4: those that walked make room, in passes until nothing overlaps or kPasses are done.
+inline void separate(Battle& b, const Rules& rules) {
+  constexpr int kPasses = 2;
+  const int n = b.n_units;
+  bool active[kMaxUnits];
+  for (int u = 0; u < n; ++u) active[u] = b.moving[u];
+  for (int pass = 0; pass < kPasses; ++pass) {
+    Pushes pushes;
+    for (int u = 0; u < n; ++u) {
+      pushes.x[u] = pushes.y[u] = 0;
+      pushes.count[u] = 0;
+    }
+    if (!find_overlaps(b, rules, active, pushes)) break;
+    for (int u = 0; u < n; ++u) {
+      if (pushes.count[u] == 0) continue;
+      // Several pushes are averaged, and a little more: their plain sum would throw crowds about.
+      const float scale = pushes.count[u] == 1 ? 1.0f : 1.5f / pushes.count[u];
+      const float px = pushes.x[u] * scale, py = pushes.y[u] * scale;
+      b.x[u] += px;
+      b.y[u] += py;
+      b.slack[u] -= std::abs(px) + std::abs(py);
+      active[u] = true;
     }
   }
   for (int u = 0; u < n; ++u) {

@@ -27,9 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import powqmix._C as _C
 import yaml
-
-from powqmix import _C
 
 DATA = Path(__file__).parent / "data"
 LOOPS_PER_SECOND = 16
