@@ -192,6 +192,18 @@ void bind_skirmish(py::module_& m) {
             return table;
           },
           py::arg("env"), py::arg("ended") = false)
+      .def("episode_step", &Skirmish::episode_step, py::arg("env"), py::arg("ended") = false)
+      .def_property_readonly("terrain", [](const Skirmish& env) { return env.map().terrain; })
+      .def_property_readonly("unit_limits",
+                             [](const Skirmish& env) {  // [unit types, (health, shield, energy, radius)]
+                               py::array_t<float> table({static_cast<int>(kUnitTypes), 4});
+                               for (int type = 0; type < kUnitTypes; ++type) {
+                                 const UnitStats& s = env.profile()[type];
+                                 const float row[] = {s.health, s.shield, s.max_energy, s.radius};
+                                 std::copy(row, row + 4, table.mutable_data(type, 0));
+                               }
+                               return table;
+                             })
       .def(
           "stage",
           [](Skirmish& env, int e,

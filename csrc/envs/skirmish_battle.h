@@ -42,9 +42,11 @@ struct alignas(64) Battle {
       shield_wait[kMaxUnits];  // loops until the shield grows again; counts from the last blow for every unit
   uint8_t type[kMaxUnits];
   uint8_t order[kMaxUnits];
-  uint8_t scan_wait[kMaxUnits];  // loops until the computer looks around again
-  uint8_t engaged[kMaxUnits];    // has been in range of its target: stands until that is out of range + slop
-  uint8_t moving[kMaxUnits];     // walked in this loop
+  uint8_t scan_wait[kMaxUnits];   // loops until the computer looks around again
+  uint8_t engaged[kMaxUnits];     // has been in range of its target: stands until that is out of range + slop
+  uint8_t moving[kMaxUnits];      // walked in this loop
+  uint8_t detour[kMaxUnits];      // loops for which it still walks around friends that stand in its way
+  int8_t detour_side[kMaxUnits];  // 1: to its left, -1: to its right
   int16_t last_action[kMaxUnits];  // of agents, -1 before the first step
   int32_t n_allies, n_units;
   int32_t step;

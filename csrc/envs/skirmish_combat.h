@@ -51,7 +51,8 @@ inline void explode(Battle& b, const Rules& rules, int u) {
   }
 }
 
-// Every living enemy in the bar centred on the target, across the line of the shot.
+// Every living enemy in the bar centred on the target, across the line of the shot. Each beam sweeps from the
+// middle to one end: who stands in the middle is hit by all of them, who stands on an arm by one.
 inline void sweep(Battle& b, const Rules& rules, int u, int target) {
   const UnitStats& s = rules.of(b, u);
   const float cx = b.x[target], cy = b.y[target];
@@ -63,9 +64,9 @@ inline void sweep(Battle& b, const Rules& rules, int u, int target) {
     if (!b.alive(v) || !s.can_hit(rules.of(b, v))) continue;
     const float ox = b.x[v] - cx, oy = b.y[v] - cy;
     const float along = std::abs(ox * dx + oy * dy), across = std::abs(ox * dy - oy * dx);
-    if (v != target && (along > 0.5f * s.splash_width + b.radius[v] || across > 0.5f * s.splash_length))
-      continue;
-    for (int hit = 0; hit < s.hits; ++hit) hurt(b, rules, u, v, s.damage_to(rules.of(b, v)));
+    if (along > 0.5f * s.splash_width + b.radius[v] || across > 0.5f * s.splash_length) continue;
+    const int hits = across < b.radius[v] ? s.hits : 1;
+    for (int hit = 0; hit < hits; ++hit) hurt(b, rules, u, v, s.damage_to(rules.of(b, v)));
   }
 }
 

@@ -14,20 +14,19 @@ namespace powqmix::skirmish {
 constexpr float kAcquireRange = 5.0f;  // at least; longer weapons see farther
 constexpr float kHealSight = 6.0f;
 constexpr int kRevengeLoops = 2 * kLoopsPerSecond;  // how long a blow from out of sight is remembered
-// An attacking foe counts as this much nearer, a harmless one as farther than every armed one in sight.
+// A foe that attacks and is in range counts as this much nearer, a harmless one as farther than all others.
 constexpr float kAttackerBonus = 1.0f, kHarmless = 100.0f;
 
-inline bool is_attacking(const Battle& b, int u) { return b.swing[u] > 0 || b.cooldown[u] > 0 || b.follow_up[u] > 0; }
-
-// How much farther foe v counts than it is. A medivac counts as dangerous while it heals.
-inline float reluctance(const Battle& b, const Rules& rules, int v) {
-  const UnitStats& s = rules.of(b, v);
-  if (s.weapon == Weapon::kHeal)
-    return b.order[v] != kIdle && b.target[v] >= 0 && b.engaged[v] ? 0.0f : kHarmless;
-  return s.armed() ? (is_attacking(b, v) ? -kAttackerBonus : 0.0f) : kHarmless;
+inline bool is_attacking(const Battle& b, int u) {
+  return b.swing[u] > 0 || b.cooldown[u] > 0 || b.follow_up[u] > 0;
 }
 
-// The best foe in sight, or -1. `anywhere` drops the limit of sight.
+// Whether foe v is worth a shot at all before others: it can hurt, or it is a medivac that heals just now.
+inline bool is_dangerous(const Battle& b, const Rules& rules, int v) {
+  return rules.of(b, v).weapon == Weapon::kHeal ? b.target[v] >= 0 && b.engaged[v] : rules.of(b, v).armed();
+}
+
+// The best foe in sight, or -1. `anywhere` drops the limit of sight and takes the nearest.
 inline int choose_foe(const Battle& b, const Rules& rules, int u, bool anywhere) {
   const UnitStats& s = rules.of(b, u);
   const float sight = std::max(kAcquireRange, s.range) + b.radius[u];
@@ -37,7 +36,11 @@ inline int choose_foe(const Battle& b, const Rules& rules, int u, bool anywhere)
     const float d2 = b.distance2(u, v), reach = sight + b.radius[v];
     if (!(anywhere ? b.alive(v) : d2 <= reach * reach)) continue;
     if (!s.can_hit(rules.of(b, v))) continue;
-    const float cost = anywhere ? d2 : std::sqrt(d2) - b.radius[v] + reluctance(b, rules, v);
+    float cost = std::sqrt(d2) - b.radius[u] - b.radius[v];
+    if (!anywhere) {
+      if (cost <= s.range && is_attacking(b, v)) cost -= kAttackerBonus;
+      if (!is_dangerous(b, rules, v)) cost += kHarmless;
+    }
     if (cost < best_cost) {
       best_cost = cost;
       best = v;
@@ -79,8 +82,7 @@ inline void look_around(Battle& b, const Rules& rules, int u) {
     return;
   }
   if (!s.armed()) return;
-  if (has_target && b.within(u, current, s.range + kRangeSlop) && reluctance(b, rules, current) < kHarmless)
-    return;
+  if (has_target && b.engaged[u] && is_dangerous(b, rules, current)) return;
   int foe = choose_foe(b, rules, u, false);
   if (foe < 0) {  // whoever hurts it from out of sight is worth a walk
     const int attacker = b.last_attacker[u];

@@ -186,6 +186,11 @@ void Skirmish::units(int e, bool ended, float* table) const {
   }
 }
 
+int Skirmish::episode_step(int e, bool ended) const {
+  check_environment(e);
+  return (ended ? ended_ : battles_)[e].step;
+}
+
 void Skirmish::stage(int e, const float* table) {
   check_environment(e);
   Battle& b = battles_[e];

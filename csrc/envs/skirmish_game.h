@@ -52,6 +52,8 @@ class Skirmish : public BatchedEnv {
   // The units of environment e as they are now, or as they were when its last episode ended; table: [U,
   // kColumns].
   void units(int e, bool ended, float* table) const;
+  // Steps played in environment e's episode, or in its last one.
+  int episode_step(int e, bool ended) const;
   // Puts the units of environment e where and how `table` [U, kStaged] says (health 0: dead), for tests and
   // drawings; orders and timers start anew, and obs, state and avail_actions show the result.
   void stage(int e, const float* table);

@@ -12,6 +12,10 @@ namespace powqmix::skirmish {
 
 constexpr float kRangeSlop = 1.0f;  // how far beyond its range an attacker keeps firing
 constexpr float kHealSlop = 0.5f;
+// Who runs into a friend that stands and fights walks around it: for kDetourLoops at 60 degrees to its way,
+// and on the same side if it runs into another one within kDetourMemory loops.
+constexpr int kDetourLoops = 3, kDetourMemory = 16;
+constexpr float kDetourCosine = 0.5f, kDetourSine = 0.8660254f;
 
 // Where everybody will stand: all decide by where the others stood at the loop's start, so no side moves
 // first.
@@ -31,6 +35,14 @@ inline bool walk(Battle& b, const Rules& rules, int u, Point to, float reach, St
   const float go = std::min(direct ? std::min(s.speed, reach) : s.speed, far);
   b.face_x[u] = dx / far;
   b.face_y[u] = dy / far;
+  if (b.detour[u] > 0) {
+    --b.detour[u];
+  }
+  if (b.detour[u] >= kDetourMemory - kDetourLoops) {
+    const float x = b.face_x[u], y = b.face_y[u], side = kDetourSine * b.detour_side[u];
+    b.face_x[u] = kDetourCosine * x - side * y;
+    b.face_y[u] = kDetourCosine * y + side * x;
+  }
   steps.x[u] = b.x[u] + b.face_x[u] * go;
   steps.y[u] = b.y[u] + b.face_y[u] * go;
   b.slack[u] -= go;
@@ -106,7 +118,17 @@ struct Pushes {
   int count[kMaxUnits];
 };
 
-inline void push_apart(const Battle& b, const Rules& rules, int u, int v, Pushes& pushes) {
+// Where the way of u, which walks to a fight, is closed by v: begins a detour on the side that v leaves open.
+inline void begin_detour(Battle& b, int u, int v, float nx, float ny) {
+  if (!b.moving[u] || b.moving[v] || !b.engaged[v] || b.order[u] == kMove || b.is_ally(u) != b.is_ally(v))
+    return;
+  const float ahead = b.face_x[u] * nx + b.face_y[u] * ny, left = b.face_x[u] * ny - b.face_y[u] * nx;
+  if (ahead <= 0.3f) return;
+  if (b.detour[u] == 0) b.detour_side[u] = left > 0 ? -1 : 1;
+  b.detour[u] = kDetourMemory;
+}
+
+inline void push_apart(Battle& b, const Rules& rules, int u, int v, Pushes& pushes) {
   const float dx = b.x[v] - b.x[u], dy = b.y[v] - b.y[u];
   const float reach = b.separation[u] + b.separation[v];
   const float d2 = dx * dx + dy * dy;
@@ -115,6 +137,8 @@ inline void push_apart(const Battle& b, const Rules& rules, int u, int v, Pushes
   // Two units on one point part along a direction that depends on which they are, nothing else.
   const float nx = far > 1e-5f ? dx / far : (u & 1 ? 0.8f : -0.6f);
   const float ny = far > 1e-5f ? dy / far : (u & 2 ? 0.6f : -0.8f);
+  begin_detour(b, u, v, nx, ny);
+  begin_detour(b, v, u, -nx, -ny);
   const float overlap = reach - far;
   const float mine = overlap * yield_share(b, rules, u, v), theirs = overlap * yield_share(b, rules, v, u);
   if (mine > 0) {
@@ -152,7 +176,7 @@ inline void keep_off_walls(Battle& b, const Rules& rules, int u) {
 }
 
 // Adds up what every overlap of a unit that may have come closer to others asks for; whether there is one.
-inline bool find_overlaps(const Battle& b, const Rules& rules, const bool* active, Pushes& pushes) {
+inline bool find_overlaps(Battle& b, const Rules& rules, const bool* active, Pushes& pushes) {
   constexpr int kBlock = 16;
   const int n = b.n_units;
   bool any = false;
