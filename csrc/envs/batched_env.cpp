@@ -1,7 +1,9 @@
 #include "envs/batched_env.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace powqmix {
 
@@ -14,28 +16,19 @@ int at_least_one(int value, const char* name) {
   return value;
 }
 
-template <typename T>
-void append(std::string& bytes, const T* data, size_t count) {
-  bytes.append(reinterpret_cast<const char*>(data), count * sizeof(T));
-}
-
-template <typename T>
-void take(const char*& from, T* data, size_t count) {
-  std::memcpy(data, from, count * sizeof(T));
-  from += count * sizeof(T);
-}
+constexpr size_t kStateWords =
+    5;  // before the game's bytes: fingerprint, seed, env index, episodes, position
 
 }  // namespace
 
-BatchedEnv::BatchedEnv(EnvSpec spec, int num_envs, uint64_t seed, int num_threads, uint64_t first_env)
+BatchedEnv::BatchedEnv(EnvSpec spec, const BatchOptions& batch)
     : spec_(std::move(spec)),
-      num_envs_(at_least_one(num_envs, "num_envs")),
-      seed_(seed),
-      first_env_(first_env),
-      episodes_(num_envs, 0),
-      streams_(num_envs),
-      pool_(at_least_one(num_threads, "num_threads")) {
-  const size_t envs = num_envs, agents = spec_.n_agents;
+      num_envs_(at_least_one(batch.num_envs, "num_envs")),
+      keys_(num_envs_),
+      streams_(num_envs_),
+      pool_(std::min(at_least_one(batch.num_threads, "num_threads"), num_envs_)) {
+  for (int e = 0; e < num_envs_; ++e) keys_[e] = {batch.seed, batch.first_env + e, 0};
+  const size_t envs = num_envs_, agents = spec_.n_agents;
   obs.assign(envs * agents * spec_.obs_size, 0.0f);
   state.assign(envs * spec_.state_size, 0.0f);
   avail_actions.assign(envs * agents * spec_.n_actions, 0);
@@ -48,12 +41,23 @@ BatchedEnv::BatchedEnv(EnvSpec spec, int num_envs, uint64_t seed, int num_thread
   final_avail_actions = avail_actions;
 }
 
-void BatchedEnv::begin(int e) {
-  streams_[e] = RandomStream(seed_, first_env_ + e, episodes_[e]++);
-  start_episode(e);
+void BatchedEnv::observe_current(int e) {
   const size_t agents = spec_.n_agents, i = e;
   observe(e, &obs[i * agents * spec_.obs_size], &state[i * spec_.state_size],
           &avail_actions[i * agents * spec_.n_actions]);
+}
+
+void BatchedEnv::begin(int e) {
+  Key& key = keys_[e];
+  streams_[e] = RandomStream(key.seed, key.env_index, key.episodes++);
+  start_episode(e);
+  observe_current(e);
+}
+
+void BatchedEnv::show(int e) {
+  observe_current(e);
+  reward[e] = 0.0f;
+  terminated[e] = truncated[e] = battle_won[e] = 0;
 }
 
 void BatchedEnv::reset() {
@@ -64,75 +68,99 @@ void BatchedEnv::reset() {
       terminated[e] = truncated[e] = battle_won[e] = 0;
     }
   });
-  started_ = true;
 }
 
 void BatchedEnv::check(const int32_t* actions) const {
-  if (!started_) throw std::invalid_argument(spec_.id + ": call reset() before step()");
-  const int rows = num_envs_ * spec_.n_agents;
-  for (int row = 0; row < rows; ++row) {
+  const int64_t rows = static_cast<int64_t>(num_envs_) * spec_.n_agents;
+  for (int64_t row = 0; row < rows; ++row) {
     const int32_t action = actions[row];
+    const uint8_t* avail = &avail_actions[row * spec_.n_actions];
     const bool in_range = action >= 0 && action < spec_.n_actions;
-    if (in_range && avail_actions[static_cast<size_t>(row) * spec_.n_actions + action]) continue;
+    if (in_range && avail[action]) continue;
     std::string text = spec_.id + ": env " + std::to_string(row / spec_.n_agents) + ", agent " +
                        std::to_string(row % spec_.n_agents) + ": action " + std::to_string(action) +
                        (in_range ? " is not legal now" : " does not exist") + "; legal:";
+    bool any = false;
     for (int a = 0; a < spec_.n_actions; ++a) {
-      if (avail_actions[static_cast<size_t>(row) * spec_.n_actions + a]) text += " " + std::to_string(a);
+      if (avail[a]) text += " " + std::to_string(a), any = true;
     }
-    throw std::invalid_argument(text);
+    throw std::invalid_argument(any ? text : text + " none, call reset() first");
   }
 }
 
 void BatchedEnv::step(const int32_t* actions) {
   check(actions);
   const size_t agents = spec_.n_agents;
-  const size_t obs_row = agents * spec_.obs_size, state_row = spec_.state_size, avail_row = agents * spec_.n_actions;
-  pool_.for_ranges(num_envs_, [&](int64_t first, int64_t last) {
-    for (int e = static_cast<int>(first); e < last; ++e) {
-      const size_t i = e;
-      const StepResult result = play(e, actions + i * agents);
-      reward[e] = result.reward;
-      terminated[e] = result.terminated;
-      truncated[e] = result.truncated;
-      battle_won[e] = result.battle_won;
-      if (result.terminated || result.truncated) {
-        observe(e, &final_obs[i * obs_row], &final_state[i * state_row], &final_avail_actions[i * avail_row]);
-        begin(e);
-      } else {
-        observe(e, &obs[i * obs_row], &state[i * state_row], &avail_actions[i * avail_row]);
+  const size_t obs_row = agents * spec_.obs_size, state_row = spec_.state_size,
+               avail_row = agents * spec_.n_actions;
+  try {
+    pool_.for_ranges(num_envs_, [&](int64_t first, int64_t last) {
+      for (int e = static_cast<int>(first); e < last; ++e) {
+        const size_t i = e;
+        const StepResult result = play(e, actions + i * agents);
+        reward[e] = result.reward;
+        terminated[e] = result.terminated;
+        truncated[e] = result.truncated;
+        battle_won[e] = result.battle_won;
+        if (result.terminated || result.truncated) {
+          observe(e, &final_obs[i * obs_row], &final_state[i * state_row],
+                  &final_avail_actions[i * avail_row]);
+          begin(e);
+        } else {
+          observe_current(e);
+        }
       }
-    }
-  });
+    });
+  } catch (...) {  // some environments have stepped, others not: only reset() leads out of it
+    std::fill(avail_actions.begin(), avail_actions.end(), uint8_t{0});
+    throw;
+  }
+}
+
+void BatchedEnv::require_env(int e) const {
+  if (e < 0 || e >= num_envs_) {
+    throw std::invalid_argument(spec_.id + ": there is no env " + std::to_string(e) + "; this batch has " +
+                                std::to_string(num_envs_));
+  }
+}
+
+void BatchedEnv::require_begun(int e) const {
+  require_env(e);
+  if (keys_[e].episodes == 0) throw std::invalid_argument(spec_.id + ": call reset() first");
+}
+
+// FNV-1a over what a saved game's meaning depends on, so that bytes of another environment are refused.
+uint64_t BatchedEnv::fingerprint() const {
+  const std::string text = spec_.id + '|' + spec_.version + '|' + std::to_string(spec_.n_agents) + '|' +
+                           std::to_string(spec_.n_actions) + '|' + std::to_string(spec_.obs_size) + '|' +
+                           std::to_string(spec_.state_size) + '|' + std::to_string(spec_.episode_limit);
+  uint64_t hash = 0xCBF29CE484222325ull;
+  for (const unsigned char byte : text) hash = (hash ^ byte) * 0x100000001B3ull;
+  return hash;
 }
 
 std::string BatchedEnv::get_state(int e) const {
-  if (e < 0 || e >= num_envs_) throw std::invalid_argument("no environment " + std::to_string(e));
-  const size_t agents = spec_.n_agents, i = e;
-  std::string bytes;
-  append(bytes, &episodes_[e], 1);
-  append(bytes, &streams_[e], 1);
-  append(bytes, &obs[i * agents * spec_.obs_size], agents * spec_.obs_size);
-  append(bytes, &state[i * spec_.state_size], spec_.state_size);
-  append(bytes, &avail_actions[i * agents * spec_.n_actions], agents * spec_.n_actions);
-  return bytes + save_game(e);
+  require_begun(e);
+  const Key& key = keys_[e];
+  const uint64_t words[kStateWords] = {fingerprint(), key.seed, key.env_index, key.episodes,
+                                       streams_[e].position()};
+  return std::string(reinterpret_cast<const char*>(words), sizeof(words)) + save_game(e);
 }
 
 void BatchedEnv::set_state(int e, const std::string& bytes) {
-  if (e < 0 || e >= num_envs_) throw std::invalid_argument("no environment " + std::to_string(e));
-  const size_t agents = spec_.n_agents, i = e;
-  const size_t head = sizeof(uint64_t) + sizeof(RandomStream) + agents * spec_.obs_size * sizeof(float) +
-                      spec_.state_size * sizeof(float) + agents * spec_.n_actions;
-  if (bytes.size() < head || !load_game(e, bytes.substr(head))) {
-    throw std::invalid_argument(spec_.id + ": these " + std::to_string(bytes.size()) + " bytes are not its state");
+  require_env(e);
+  uint64_t words[kStateWords] = {};
+  if (bytes.size() >= sizeof(words)) std::memcpy(words, bytes.data(), sizeof(words));
+  const auto [print, seed, env_index, episodes, position] = words;
+  if (bytes.size() < sizeof(words) || print != fingerprint() || episodes == 0 ||
+      !load_game(e, bytes.substr(sizeof(words)))) {
+    throw std::invalid_argument(spec_.id + ": these " + std::to_string(bytes.size()) +
+                                " bytes are not a state of this environment with these options");
   }
-  const char* from = bytes.data();
-  take(from, &episodes_[e], 1);
-  take(from, &streams_[e], 1);
-  take(from, &obs[i * agents * spec_.obs_size], agents * spec_.obs_size);
-  take(from, &state[i * spec_.state_size], spec_.state_size);
-  take(from, &avail_actions[i * agents * spec_.n_actions], agents * spec_.n_actions);
-  started_ = true;
+  keys_[e] = {seed, env_index, episodes};
+  streams_[e] = RandomStream(seed, env_index, episodes - 1);
+  streams_[e].seek(position);
+  show(e);
 }
 
 }  // namespace powqmix

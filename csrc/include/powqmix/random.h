@@ -1,4 +1,5 @@
-// Counter-based random numbers: a stream is a pure function of its key, so results depend on neither batch nor threads.
+// Counter-based random numbers: a stream is a pure function of its key, so results depend on neither batch
+// nor threads.
 //
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 #pragma once
@@ -69,6 +70,14 @@ class RandomStream {
   }
   // Uniform in [0, 1), 24 bits.
   float uniform() { return static_cast<float>(next() >> 8) * (1.0f / 16777216.0f); }
+
+  // How many words have been drawn, and going there: with the key, all that a stream's future depends on.
+  uint64_t position() const { return 4 * counter_ + used_ - 4; }
+  void seek(uint64_t position) {
+    counter_ = position / 4;
+    used_ = 4;
+    for (uint64_t word = 0; word < position % 4; ++word) next();
+  }
 
  private:
   uint64_t key_ = 0;

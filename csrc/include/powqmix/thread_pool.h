@@ -15,23 +15,21 @@ class ThreadPool {
  public:
   // The calling thread is one of `threads`; with 1 no thread is started.
   explicit ThreadPool(int threads) {
-    for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
-  }
-  ~ThreadPool() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      stopping_ = true;
+    try {
+      for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
+    } catch (...) {  // the system gives no more threads: those that run must end before this is thrown on
+      stop();
+      throw;
     }
-    wake_.notify_all();
-    for (auto& worker : workers_) worker.join();
   }
+  ~ThreadPool() { stop(); }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(begin, end) on disjoint ranges that cover [0, n); returns when all are done. One caller at a time.
-  // The first exception of any range is rethrown here.
+  // Calls body(begin, end) on disjoint ranges that cover [0, n); returns when all are done. One caller at a
+  // time. The first exception of any range is rethrown here.
   void for_ranges(int64_t n, const std::function<void(int64_t, int64_t)>& body) {
     if (workers_.empty() || n <= 1) {
       if (n > 0) body(0, n);
@@ -62,6 +60,14 @@ class ThreadPool {
       std::lock_guard<std::mutex> lock(mutex_);
       if (!error_) error_ = std::current_exception();
     }
+  }
+  void stop() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (auto& worker : workers_) worker.join();
   }
   void work(int index) {
     uint64_t seen = 0;

@@ -1,0 +1,43 @@
+# make demo | test | lint | bench | clean. Each does its own set-up: Python >= 3.10 and a C++ compiler are enough.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CPP := $(shell git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 2>/dev/null)
+NATIVE := $(wildcard csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu csrc/include/powqmix/*.h)
+
+.PHONY: help setup demo test lint format bench clean
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+setup: $(STAMP)  ## create .venv and build
+
+$(STAMP): pyproject.toml setup.py CMakeLists.txt constraints.txt $(NATIVE)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "powqmix needs Python >= 3.10, and $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.11" >&2; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || \
+	  { echo "powqmix needs a C++17 compiler, and none was found. Debian, Ubuntu: apt-get install g++" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing (about 200 MB on the first time), then building the extension"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 \
+	  'setuptools>=77' wheel pybind11 cmake ninja
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test,lint]'
+	@touch $@
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff, mypy, clang-format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+
+format: $(STAMP)  ## format Python and C++
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
+
+clean:  ## remove what was built; .venv stays
+	rm -rf build dist *.egg-info powqmix/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis $(STAMP)

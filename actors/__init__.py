@@ -1,0 +1,1 @@
+"""The actor process: steps environments, acts, records episodes and sends them. Imports no torch."""

@@ -1,0 +1,110 @@
+"""Environment steps a second of the native environments, observations, state and legal actions included.
+
+    python benchmarks/envs.py
+    python benchmarks/envs.py --env predator_prey --json benchmarks/results/envs_predator_prey.json
+
+The actions are uniformly random legal ones, drawn outside of the clock. A figure is `num_envs` divided by the wall time
+of one `env.step`, auto-resets included. Several rounds are measured, the settings in turn, so that what else the
+machine does falls on all alike; the table shows the median round and the best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from machine import describe  # benchmarks/machine.py
+
+from powqmix import envs
+from powqmix.envs.native import NativeEnv
+
+
+class Contestant:
+    """One setting: an environment, a batch size, a number of threads."""
+
+    def __init__(self, env_id: str, num_envs: int, num_threads: int) -> None:
+        env = envs.make(env_id, num_envs, seed=1, num_threads=num_threads)
+        assert isinstance(env, NativeEnv)
+        self.env = env
+        self.env.reset()
+        self.what = {"env": env_id, "num_envs": num_envs, "num_threads": num_threads}
+        self.rounds: list[float] = []
+        self._step = 0
+
+    def play(self, seconds: float) -> None:
+        """One round: environment steps a second over at least `seconds` of stepping."""
+        clock, batches, spent = time.perf_counter, 0, 0.0
+        while spent < seconds:
+            actions = self.env.random_actions(2, self._step)
+            self._step += 1
+            started = clock()
+            self.env.step(actions)
+            spent += clock() - started
+            batches += 1
+        self.rounds.append(batches * self.env.num_envs / spent)
+
+    def result(self) -> dict[str, Any]:
+        threads = self.what["num_threads"]
+        assert isinstance(threads, int)
+        median, best = statistics.median(self.rounds), max(self.rounds)
+        return self.what | {
+            "env_steps_per_second_median": round(median),
+            "env_steps_per_second_best": round(best),
+            "env_steps_per_second_per_thread_median": round(median / threads),
+            "rounds": [round(figure) for figure in self.rounds],
+        }
+
+
+def tabulate(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown: a row a setting."""
+    rows = ["| environment | envs | threads | steps/s, median | best | median a thread |", "|---|---|---|---|---|---|"]
+    for r in results:
+        rows.append(
+            f"| {r['env']} | {r['num_envs']} | {r['num_threads']} | {r['env_steps_per_second_median']:,} "
+            f"| {r['env_steps_per_second_best']:,} | {r['env_steps_per_second_per_thread_median']:,} |"
+        )
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", nargs="+", default=["predator_prey", "matrix/powqmix"], help="ids, native ones")
+    parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 64, 256])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.2, help="of stepping, a round of one setting")
+    parser.add_argument("--json", type=Path, help="file for command, date, machine, commit and every round")
+    arguments = parser.parse_args()
+
+    settings = itertools.product(arguments.env, arguments.num_envs, arguments.threads)
+    # A thread beyond the number of environments is not started: such a row would repeat another.
+    contestants = [Contestant(*setting) for setting in settings if setting[2] <= setting[1]]
+    busy = os.getloadavg()[0]
+    for _ in range(arguments.rounds):
+        for contestant in contestants:
+            contestant.play(arguments.seconds)
+    results = [contestant.result() for contestant in contestants]
+    print(tabulate(results))
+    if arguments.json is not None:
+        what = "environment steps a second; random legal actions drawn outside of the clock; features included"
+        record = {
+            "command": "python " + " ".join(sys.argv),
+            **describe(),
+            "what": what,
+            "load_average_before": round(busy, 2),  # programs that others ran on this machine meanwhile
+            "results": results,
+        }
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

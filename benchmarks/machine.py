@@ -1,0 +1,44 @@
+"""What every benchmark result says of where and when it was measured."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+
+def cpu_model() -> str:
+    """The processor's name, from /proc/cpuinfo where there is one."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """Short hash of the checkout, with a mark if it holds changes; "unknown" outside one."""
+    root = Path(__file__).resolve().parent
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+
+
+def describe() -> dict[str, str | int]:
+    """Date, machine and commit, for a results file."""
+    cores = len(os.sched_getaffinity(0))
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{cpu_model()}, {cores} cores, {platform.system()}",
+        "python": platform.python_version(),
+        "commit": commit(),
+    }

@@ -1,0 +1,50 @@
+// The policy kernels in sixteen lanes, for AVX-512.
+#include "actor/policy_kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define POWQMIX_ISA __attribute__((target("avx512f,avx2,fma,f16c")))
+
+namespace powqmix {
+namespace avx512 {
+
+constexpr int kLanes = 16;
+constexpr int kTileRows = 8;  // 8 rows of 3 gates and 3 weights stay within the 32 registers
+typedef float Vec __attribute__((vector_size(64)));
+
+POWQMIX_ISA static inline Vec splat(float value) { return (Vec)_mm512_set1_ps(value); }
+
+POWQMIX_ISA static inline Vec smaller(Vec a, Vec b) { return (Vec)_mm512_min_ps(a, b); }
+POWQMIX_ISA static inline Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps(a, b); }
+
+POWQMIX_ISA static inline Vec multiply_add(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps(a, b, c); }
+
+POWQMIX_ISA static inline unsigned nonzero_mask(Vec x) {
+  return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+}
+
+POWQMIX_ISA static void to_half(const float* from, uint16_t* to, size_t count) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i),
+                     _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+  }
+  for (; i < count; ++i) {
+    to[i] = static_cast<uint16_t>(
+        _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(from[i]), _MM_FROUND_TO_NEAREST_INT)));
+  }
+}
+
+#include "actor/policy_kernels.inc"
+
+const PolicyKernels kPolicyKernels = {"avx512", kLanes, forward, to_half};
+
+}  // namespace avx512
+}  // namespace powqmix
+
+#else
+
+const powqmix::PolicyKernels powqmix::avx512::kPolicyKernels = {"avx512", 16, nullptr, nullptr};
+
+#endif

@@ -1,0 +1,1 @@
+"""The learner process: receive episodes, keep them, update the networks, publish the agents' parameters."""

@@ -1,0 +1,62 @@
+"""The learner process: `python -m powqmix.learner --run-dir RUN --endpoint ipc://...`; the launcher starts it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+EXIT_FAILED = 1
+EXIT_REFUSED = 78
+
+
+def threads_for(configured: int, rows: int) -> int:
+    """CPU threads for the update: as configured, else all cores, but one where a row count gains nothing from two.
+
+    Below a few thousand rows the matrices are too small to split: waking a second thread costs more than it saves.
+    """
+    if configured:
+        return configured
+    return len(os.sched_getaffinity(0)) if rows >= 4096 else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m powqmix.learner", description=__doc__)
+    parser.add_argument("--run-dir", type=Path, required=True, help="folder with config.yaml")
+    parser.add_argument("--endpoint", required=True, help="where actors connect: ipc:///path")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint and stored episodes")
+    arguments = parser.parse_args()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from powqmix import config as configuration
+    from powqmix import envs
+
+    try:
+        config = configuration.load(arguments.run_dir / "config.yaml")
+        spec = envs.spec(config.env_id, **config.env)
+    except ValueError as error:
+        print(f"powqmix learner: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    import torch
+
+    rows = config.training.batch_size * (spec.episode_limit + 1) * spec.n_agents
+    torch.set_num_threads(threads_for(config.threads, rows))
+    torch.manual_seed(config.seed)
+
+    from .service import Learner
+
+    try:
+        learner = Learner(arguments.run_dir, config, arguments.endpoint, resume=arguments.resume)
+    except ValueError as error:
+        print(f"powqmix learner: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    signal.signal(signal.SIGTERM, lambda *_: learner.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's: it sends SIGTERM
+    learner.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

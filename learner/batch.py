@@ -1,0 +1,109 @@
+"""The buffers a batch of episodes is decoded into: allocated once, used for every update."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+import powqmix._C as _C
+import torch
+
+from powqmix.types import Array, EpisodeBatch, EpisodeSchema
+
+_BUCKETS = 8
+
+
+def length_buckets(episode_limit: int) -> tuple[int, ...]:
+    """The lengths T that a batch can have: at most 8, evenly spaced, the last one the limit.
+
+    A batch is padded to the longest episode in it, rounded up to one of these, so that what is compiled or captured for
+    a shape (CUDA graphs) exists at most 8 times. Rounding up costs at most an eighth of the limit.
+    """
+    if episode_limit < 1:
+        raise ValueError(f"episode_limit must be at least 1, got {episode_limit}")
+    step = -(-episode_limit // _BUCKETS)
+    return (*range(step, episode_limit, step), episode_limit)
+
+
+def bucket_length(steps: int, episode_limit: int) -> int:
+    """The bucket of a batch whose longest episode has `steps` steps."""
+    if not 1 <= steps <= episode_limit:
+        raise ValueError(f"steps must be between 1 and the limit {episode_limit}, got {steps}")
+    step = -(-episode_limit // _BUCKETS)
+    return min(episode_limit, -(-steps // step) * step)
+
+
+def default_threads() -> int:
+    """Threads for decoding: one for each core this process may use, at most 8, which fill the memory's bandwidth."""
+    return min(8, len(os.sched_getaffinity(0)))
+
+
+class BatchBuffers:
+    """Memory for one batch of `batch_size` episodes of `schema`, of every length bucket.
+
+    The EpisodeBatch that `fill` returns views this memory: it holds until the next `fill`. Two buffers in turns let one
+    batch be decoded while another is in use. `pin_memory` makes copies to a CUDA device asynchronous. One thread at a
+    time.
+    """
+
+    def __init__(
+        self, schema: EpisodeSchema, batch_size: int, *, pin_memory: bool = False, threads: int | None = None
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.schema = schema
+        self.batch_size = batch_size
+        fields = {field.name: field for field in schema.fields}
+        self._decoder = _C.EpisodeDecoder(
+            n_agents=schema.n_agents,
+            n_actions=schema.n_actions,
+            obs_size=schema.obs_size,
+            state_size=schema.state_size,
+            half_reals=fields["obs"].dtype == "<f2",
+            wide_actions=fields["actions"].dtype == "<u2",
+            threads=default_threads() if threads is None else threads,
+        )
+        self._memory = {
+            name: torch.empty(int(np.prod(shape, dtype=np.int64)), dtype=dtype, pin_memory=pin_memory)
+            for name, (shape, dtype) in self._shapes(schema.episode_limit).items()
+        }
+        self._views: dict[int, tuple[dict[str, torch.Tensor], dict[str, Array]]] = {}
+
+    def _shapes(self, length: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Shape and dtype of each tensor of a batch of `length` steps."""
+        schema, rows = self.schema, self.batch_size
+        agents = schema.n_agents
+        return {
+            "obs": ((rows, length + 1, agents, schema.obs_size), torch.float32),
+            "state": ((rows, length + 1, schema.state_size), torch.float32),
+            "avail_actions": ((rows, length + 1, agents, schema.n_actions), torch.uint8),
+            "actions": ((rows, length, agents), torch.int64),
+            "reward": ((rows, length), torch.float32),
+            "terminated": ((rows, length), torch.uint8),
+            "filled": ((rows, length), torch.uint8),
+        }
+
+    def _tensors(self, length: int) -> tuple[dict[str, torch.Tensor], dict[str, Array]]:
+        """The contiguous tensors of a batch of `length` steps, and the same memory as numpy arrays; made once each."""
+        if length not in self._views:
+            tensors = {
+                name: self._memory[name][: int(np.prod(shape, dtype=np.int64))].view(shape)
+                for name, (shape, _) in self._shapes(length).items()
+            }
+            self._views[length] = tensors, {name: tensor.numpy() for name, tensor in tensors.items()}
+        return self._views[length]
+
+    def fill(
+        self, payload: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]
+    ) -> EpisodeBatch:
+        """Decodes the episodes of `steps` [B] steps that begin at `offsets` [B] of `payload` [bytes].
+
+        Several threads; the GIL is released. Raises ValueError where the sizes do not fit.
+        """
+        if len(offsets) != self.batch_size:
+            raise ValueError(f"these buffers hold {self.batch_size} episodes, got {len(offsets)} to decode")
+        length = bucket_length(int(steps.max()), self.schema.episode_limit)
+        tensors, arrays = self._tensors(length)
+        self._decoder.decode(payload, offsets, steps, **arrays)
+        return EpisodeBatch(**tensors, filled_count=int(steps.sum()))

@@ -1,0 +1,74 @@
+"""FlatAdam: Adam with clipping over one flat vector that all parameters of an optimiser are views of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch.optim.Adam's
+
+
+class FlatAdam:
+    """Clips the gradient's norm to `max_norm`, then takes torch.optim.Adam's step; nothing leaves the device.
+
+    On construction the parameters are moved into `values` and become views of it, in their order: clipping, the step
+    and publishing are one operation each, whatever the number of layers. A step whose gradient is not finite changes
+    nothing and is reported.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], *, learning_rate: float, max_norm: float) -> None:
+        self.learning_rate, self.max_norm = learning_rate, max_norm
+        self.parameters = list(parameters)
+        self.values = torch.cat([p.detach().reshape(-1) for p in self.parameters])
+        self.gradient = torch.zeros_like(self.values)
+        self.gradients: list[Tensor] = []  # views of `gradient` in the parameters' shapes
+        offset = 0
+        for parameter in self.parameters:
+            part = slice(offset, offset + parameter.numel())
+            parameter.data = self.values[part].view_as(parameter)
+            self.gradients.append(self.gradient[part].view_as(parameter))
+            offset = part.stop
+        self._mean = torch.zeros_like(self.values)
+        self._square = torch.zeros_like(self.values)
+        self._steps = self.values.new_zeros(())
+        self._taken = self.values.new_zeros(())  # 1 where a step is taken
+
+    def backward(self, loss: Tensor) -> None:
+        """Writes the gradient of `loss`."""
+        gradients = torch.autograd.grad(loss, self.parameters)
+        torch._foreach_copy_(self.gradients, list(gradients))
+
+    def step(self) -> tuple[Tensor, Tensor]:
+        """One step along `gradient`. Returns its norm before clipping, and 1 where the step was skipped, else 0: []."""
+        with torch.no_grad():
+            norm = torch.linalg.vector_norm(self.gradient)
+            torch.lt(norm, math.inf, out=self._taken)  # neither infinite nor NaN
+            self._steps.add_(self._taken)
+            skipped = 1.0 - self._taken
+            # As torch.nn.utils.clip_grad_norm_, folded into the step: the gradient is divided by this.
+            scale = torch.clamp(norm / self.max_norm, min=1.0)
+            torch._fused_adam_(
+                [self.values], [self.gradient], [self._mean], [self._square], [], [self._steps],
+                lr=self.learning_rate, beta1=BETA1, beta2=BETA2, weight_decay=0.0, eps=EPSILON,
+                amsgrad=False, maximize=False, grad_scale=scale, found_inf=skipped,
+            )  # fmt: skip
+        return norm, skipped
+
+    def state_dict(self) -> dict[str, Any]:
+        """The moments and the count of steps; the parameters belong to their modules."""
+        return {"mean": self._mean.clone(), "square": self._square.clone(), "steps": self._steps.clone()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave. Raises ValueError if it is of another size."""
+        if state["mean"].shape != self._mean.shape:
+            raise ValueError(
+                f"optimiser state is for {state['mean'].numel()} parameters, these networks have {self._mean.numel()}; "
+                "the checkpoint was written with other sizes or another algorithm"
+            )
+        self._mean.copy_(state["mean"])
+        self._square.copy_(state["square"])
+        self._steps.copy_(state["steps"])

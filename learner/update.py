@@ -1,0 +1,164 @@
+"""Update: one step of learning from a batch of episodes. It knows no algorithm, only an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from powqmix.config import Config
+from powqmix.modules import last_actions
+from powqmix.modules.recognizer_gradient import RecognizerGradient
+from powqmix.objectives import Objective, Transitions, build_objective
+from powqmix.types import EnvSpec, EpisodeBatch, PolicySpec
+
+from .duplicates import merge_duplicates
+from .joint_tables import joint_tables
+from .optimiser import FlatAdam
+from .update_metrics import MeanMetrics
+
+
+class Update:
+    """Owns the objective's networks, their optimisers and targets. One thread at a time.
+
+    Networks are initialised from `config.seed` alone, the same on every device. Nothing in `__call__` waits for the
+    device; `metrics`, `policy_vector`, `consecutive_skipped` and `state_dict` do.
+    """
+
+    def __init__(self, config: Config, spec: EnvSpec, device: torch.device) -> None:
+        self.config, self.device = config, device
+        agent, training = config.agent, config.training
+        self.policy = PolicySpec(
+            spec.n_agents, spec.n_actions, spec.obs_size,
+            agent.hidden_size, agent.use_last_action, agent.use_agent_id,
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.objective: Objective = build_objective(config, spec, self.policy).to(device)
+        parameters = [p for module in self.objective.trained() for p in module.parameters()]
+        self._optimiser = FlatAdam(parameters, learning_rate=training.learning_rate, max_norm=training.grad_clip)
+        self._recognizer_optimiser: FlatAdam | None = None
+        if self.objective.recognizer is not None:
+            self._recognizer_optimiser = FlatAdam(
+                list(self.objective.recognizer.parameters()),
+                learning_rate=training.recognizer_learning_rate,
+                max_norm=training.grad_clip,
+            )
+            self._recognizer_gradient = RecognizerGradient(
+                self.objective.recognizer, self._recognizer_optimiser.gradients
+            )
+        self._metrics = MeanMetrics(device)
+        self._updates = 0
+        self._first_step: dict[str, Tensor] | None = None  # of some episode, for the tables of a matrix game
+
+    def __call__(self, batch: EpisodeBatch, env_steps: int) -> None:
+        """Learns from `batch` (any device) once; `env_steps` taken so far decide whether the warm-up is over."""
+        transitions = self._transitions(batch)
+        evaluation = self.objective.evaluate(transitions)
+        skipped, metrics = self._fit_recognizer(transitions, evaluation)
+        weighted = env_steps >= self.config.weighting.warmup_steps
+        losses = self.objective.losses(transitions, evaluation, weighted=weighted)
+        self._optimiser.backward(losses.total)
+        norm, main_skipped = self._optimiser.step()
+        terms = {name: loss.detach() for name, loss in losses.terms.items()}
+        self._metrics.add(
+            {**terms, "grad_norm": norm, **losses.metrics, **metrics}, torch.maximum(skipped, main_skipped)
+        )
+        self._updates += 1
+        if self._targets_are_due():
+            self.sync_targets()
+
+    def _transitions(self, batch: EpisodeBatch) -> Transitions:
+        if self._first_step is None:
+            self._first_step = {
+                name: getattr(batch, name)[0, 0].to(self.device, copy=True)
+                for name in ("obs", "state", "avail_actions")
+            }
+        filled_count = batch.filled_count  # of the batch as sampled: the mean is over it
+        batch, multiplicity = merge_duplicates(batch)
+        fields = {
+            name: getattr(batch, name).to(self.device, non_blocking=True)
+            for name in ("obs", "state", "avail_actions", "actions", "reward", "filled")
+        }
+        terminated = batch.terminated.to(self.device, non_blocking=True)
+        share = fields["filled"].to(torch.float32).mul_(1.0 / filled_count)
+        if multiplicity is not None:
+            share.mul_(multiplicity.unsqueeze(1))
+        return Transitions(
+            **fields,
+            last_actions=last_actions(fields["actions"]),
+            discount=terminated.to(torch.float32).mul_(-self.config.training.gamma).add_(self.config.training.gamma),
+            share=share,
+            filled_count=batch.filled_count,
+        )
+
+    def _fit_recognizer(self, batch: Transitions, evaluation: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """The recognizer's own steps on this batch and its targets; more in the very first update [code]."""
+        skipped = torch.zeros((), device=self.device)
+        if self._recognizer_optimiser is None:
+            return skipped, {}
+        training = self.config.training
+        self._recognizer_gradient.begin(self.objective.regression(batch, evaluation))
+        steps = training.recognizer_updates if self._updates else training.recognizer_first_updates
+        for _ in range(steps):
+            self._recognizer_gradient.compute()
+            norm, step_skipped = self._recognizer_optimiser.step()
+            skipped = torch.maximum(skipped, step_skipped)
+        return skipped, {"recognizer_grad_norm": norm}
+
+    def _targets_are_due(self) -> bool:
+        """Whether this update passed another `target_update_interval` episodes [pymarl2].
+
+        Episodes are counted by the update's own clock: batch_size / samples_per_insert of them come in for each.
+        """
+        training = self.config.training
+        interval = training.target_update_interval * training.samples_per_insert / training.batch_size  # in updates
+        return int(self._updates / interval) != int((self._updates - 1) / interval)
+
+    def sync_targets(self) -> None:
+        """Copies the online networks into the target networks."""
+        self.objective.sync_targets()
+
+    def policy_vector(self) -> npt.NDArray[np.float32]:
+        """The agent's parameters, in the order of `PolicySpec.parameter_shapes`: a copy, f32 [parameter_count]."""
+        vector: npt.NDArray[np.float32] = self._optimiser.values[: self.policy.parameter_count].cpu().numpy().copy()
+        return vector
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the updates since the last call, and `updates_skipped` in all."""
+        return self._metrics.take()
+
+    def consecutive_skipped(self) -> int:
+        """How many of the last updates in a row were skipped because a gradient was not finite."""
+        return self._metrics.skipped_in_a_row
+
+    def joint_tables(self) -> dict[str, Any]:
+        """In a matrix game `greedy_joint_action`, `q_tot`, `q_r` over all joint actions at the first step; else {}."""
+        if self._first_step is None or not self.config.env_id.startswith("matrix/"):
+            return {}
+        return joint_tables(self.objective, **self._first_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next update depends on: networks, targets, optimisers, counters."""
+        return {
+            "objective": {name: value.clone() for name, value in self.objective.state_dict().items()},
+            "optimiser": self._optimiser.state_dict(),
+            "recognizer_optimiser": self._recognizer_optimiser.state_dict() if self._recognizer_optimiser else {},
+            "metrics": self._metrics.state_dict(),
+            "updates": self._updates,
+            "first_step": self._first_step or {},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave: the next updates are those that would have followed."""
+        self.objective.load_state_dict(state["objective"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        if self._recognizer_optimiser is not None:
+            self._recognizer_optimiser.load_state_dict(state["recognizer_optimiser"])
+        self._metrics.load_state_dict(state["metrics"])
+        self._updates = int(state["updates"])
+        self._first_step = {name: value.to(self.device) for name, value in state["first_step"].items()} or None

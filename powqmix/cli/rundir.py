@@ -1,0 +1,139 @@
+"""A run's folder: made whole or not at all, locked by one launcher, found again for resume."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from powqmix import config as configuration
+from powqmix.config import Config, ConfigError
+from powqmix.types import EnvSpec
+from powqmix.version import __version__
+
+RUNS = Path("runs")
+PACKAGES = ("torch", "numpy", "pyzmq", "msgspec")
+
+
+class RunDirectory:
+    """An existing run folder with its lock held until `close`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise ConfigError(
+                f"{path} is in use by process {owner}; wait for it, end it (kill {owner}), or choose another --name"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def default_name(config: Config) -> str:
+    """env-algorithm-sSEED-time, safe as a folder's name."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return f"{config.env_id.replace('/', '-')}-{config.algorithm}-s{config.seed}-{stamp}"
+
+
+def create(path: Path, config: Config, spec: EnvSpec) -> RunDirectory:
+    """A new run folder with config.yaml and run.json. Raises ConfigError where there is a run already."""
+    if (path / "config.yaml").exists():
+        if _in_use(path):
+            return RunDirectory(path)  # raises, naming the owner
+        raise ConfigError(
+            f"{path} holds a run already; go on with it by --resume --run-dir {path}, or choose another --name"
+        )
+    if path.exists() and any(path.iterdir()):
+        raise ConfigError(f"{path} is not empty and holds no run; choose another --run-dir")
+    try:
+        (path / "logs").mkdir(parents=True)
+        (path / "checkpoints").mkdir()
+    except OSError as error:
+        raise ConfigError(f"cannot make the run directory {path}: {error.strerror}; choose another --run-dir") from None
+    run = RunDirectory(path)
+    configuration.save(config, path / "config.yaml")
+    (path / "run.json").write_text(json.dumps(describe(config, spec), indent=1) + "\n", encoding="utf-8")
+    return run
+
+
+def _in_use(path: Path) -> bool:
+    try:
+        RunDirectory(path).close()
+    except ConfigError:
+        return True
+    return False
+
+
+def find_resumable(given: Path | None) -> Path:
+    """The run to go on with: `given`, or the newest below runs/."""
+    if given is not None:
+        if not (given / "config.yaml").exists():
+            raise ConfigError(f"{given} holds no run (no config.yaml); give the folder that the run printed")
+        return given
+    runs = sorted(RUNS.glob("*/config.yaml"), key=lambda p: p.stat().st_mtime)
+    if not runs:
+        raise ConfigError(f"nothing to resume below {RUNS.resolve()}; name the folder with --run-dir")
+    return runs[-1].parent
+
+
+def describe(config: Config, spec: EnvSpec) -> dict[str, Any]:
+    """What run.json says: versions, machine, source, seeds."""
+    return {
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+        "powqmix": __version__,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": {
+            "host": socket.gethostname(),
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)),
+            "device": config.device,
+        },
+        "git": _git(),
+        "env": config.env_id,
+        "env_version": spec.version,
+        "algorithm": config.algorithm,
+        "preset": config.preset,
+        "seed": config.seed,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _git() -> str:
+    """Commit of the source this package is imported from; "" outside a checkout."""
+    done = subprocess.run(
+        ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout.strip() if done.returncode == 0 else ""

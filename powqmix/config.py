@@ -1,0 +1,405 @@
+"""The configuration of a run: frozen dataclasses with defaults and checks, presets that hold differences only.
+
+The defaults are the paper's (arXiv 2405.08036). Sources of constants: [paper] its text, [code] the authors' published
+settings, [pymarl2] the framework both build on, [wqmix], [qplex] those papers' own settings. A value is resolved in
+this order: defaults, algorithm, preset, `--config FILE`, `--set key=value`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot run; the message names the key, what was wanted, what came, and the remedy."""
+
+
+def _require(condition: bool, key: str, wanted: str, got: object) -> None:
+    if not condition:
+        raise ConfigError(f"{key} must be {wanted}, got {got!r}")
+
+
+def _positive(section: str, config: object, *names: str) -> None:
+    for name in names:
+        _require(getattr(config, name) > 0, f"{section}.{name}", "above 0", getattr(config, name))
+
+
+def _fraction(section: str, config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(0.0 <= value <= 1.0, f"{section}.{name}", "between 0 and 1", value)
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """RecurrentAgent: Linear -> ReLU -> GRU -> Linear, one set of parameters for all agents."""
+
+    hidden_size: int = 64  # [pymarl2]; 256 in the large variant for 3s5z_vs_3s6z
+    use_last_action: bool = True  # [pymarl2]; off in the matrix game
+    use_agent_id: bool = True  # [pymarl2]; off in predator-prey
+
+    def __post_init__(self) -> None:
+        _positive("agent", self, "hidden_size")
+
+
+@dataclass(frozen=True)
+class MixerConfig:
+    """MonotonicMixer of fine-tuned QMIX."""
+
+    embed_size: int = 32  # [pymarl2]
+    hypernet_size: int = 64  # [pymarl2]
+
+    def __post_init__(self) -> None:
+        _positive("mixer", self, "embed_size", "hypernet_size")
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """CentralMixer of Q^*, over central agents of its own."""
+
+    hidden_size: int = 256  # [wqmix, pymarl2]; 64 in [code]
+
+    def __post_init__(self) -> None:
+        _positive("critic", self, "hidden_size")
+
+
+@dataclass(frozen=True)
+class RecognizerConfig:
+    """Recognizer Q_r, which finds the potentially optimal joint actions (Eq. 5)."""
+
+    embed_size: int = 64  # [code]
+    hidden_size: int = 128  # [code]
+    recognition_tolerance: float = 0.05  # C of Eq. 11 [paper]; 0.1 in [code], 1 in predator-prey with p = -3
+
+    def __post_init__(self) -> None:
+        _positive("recognizer", self, "embed_size", "hidden_size")
+        _require(
+            self.recognition_tolerance >= 0,
+            "recognizer.recognition_tolerance",
+            "at least 0",
+            self.recognition_tolerance,
+        )
+
+
+@dataclass(frozen=True)
+class WeightingConfig:
+    """The two values of w(s, a); algorithms set their own."""
+
+    recognized_weight: float = 5.0  # [paper]; 1 in the matrix game and in [code]
+    other_weight: float = 0.0  # alpha [paper]
+    warmup_steps: int = 0  # env steps with w = 1 before weighting starts: none [paper], 100k [code]
+
+    def __post_init__(self) -> None:
+        for name in ("recognized_weight", "other_weight", "warmup_steps"):
+            _require(getattr(self, name) >= 0, f"weighting.{name}", "at least 0", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One update, and how often."""
+
+    batch_size: int = 128  # episodes [paper]
+    learning_rate: float = 1e-3  # Adam, all of its optimisers [pymarl2, code]
+    recognizer_learning_rate: float = 1e-3  # [code]
+    gamma: float = 0.99  # [pymarl2]
+    td_lambda: float = 0.6  # [paper]
+    grad_clip: float = 10.0  # norm, each optimiser over its own parameters [pymarl2]
+    target_update_interval: int = 200  # episodes [pymarl2]
+    recognizer_updates: int = 10  # Adam steps a train step, on the same batch and targets [code]
+    recognizer_first_updates: int = 20  # in the very first train step [code]
+    samples_per_insert: float = 16.0  # sampled / inserted episodes: 1 update of 128 for 8 new [paper, pymarl2]
+    max_updates: int = 0  # end after this many updates; 0: after `steps`
+    publish_every_updates: int = 1  # lower parameter lag against copying; one copy costs about 0.01 ms
+
+    def __post_init__(self) -> None:
+        _positive(
+            "training", self, "batch_size", "learning_rate", "recognizer_learning_rate", "grad_clip",
+            "target_update_interval", "samples_per_insert", "publish_every_updates", "recognizer_updates",
+            "recognizer_first_updates",
+        )  # fmt: skip
+        _fraction("training", self, "gamma", "td_lambda")
+        _require(self.max_updates >= 0, "training.max_updates", "at least 0", self.max_updates)
+
+
+@dataclass(frozen=True)
+class ExplorationConfig:
+    """Epsilon-greedy on legal actions, annealed linearly in environment steps."""
+
+    epsilon_start: float = 1.0  # [paper]
+    epsilon_finish: float = 0.05  # [paper]
+    anneal_steps: int = 100_000  # [paper]; 1.5 M in predator-prey with a punishment, 500k in [code]
+
+    def __post_init__(self) -> None:
+        _fraction("exploration", self, "epsilon_start", "epsilon_finish")
+        _positive("exploration", self, "anneal_steps")
+
+    def epsilon(self, env_steps: int) -> float:
+        """Epsilon after `env_steps` environment steps."""
+        share = min(1.0, env_steps / self.anneal_steps)
+        return self.epsilon_start + share * (self.epsilon_finish - self.epsilon_start)
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """The ring of stored episodes."""
+
+    capacity: int = 5000  # episodes [paper]
+    dtype: str = "float16"  # of observations and states; "float32" for exact storage
+    path: str = ""  # folder of the ring; empty: shared memory, or the run directory where that is too small
+    keep_when_done: bool = False  # an interrupted run keeps its episodes for --resume; a finished one only if asked
+
+    def __post_init__(self) -> None:
+        _positive("replay", self, "capacity")
+        _require(self.dtype in ("float16", "float32"), "replay.dtype", "'float16' or 'float32'", self.dtype)
+
+
+@dataclass(frozen=True)
+class TestConfig:
+    """Greedy episodes while training."""
+
+    __test__ = False  # not a test case
+
+    interval_steps: int = 10_000  # env steps between tests [pymarl2]
+    episodes: int = 32  # SMAC 32, predator-prey 16 [pymarl2]
+
+    def __post_init__(self) -> None:
+        _positive("test", self, "interval_steps", "episodes")
+
+
+@dataclass(frozen=True)
+class ActorConfig:
+    """The processes that play."""
+
+    count: int = 0  # processes; 0: one for each core, at most 8
+    envs_per_actor: int = 0  # environments in each; 0: enough for 8 in all [paper: 8 in parallel]
+    credit: int = 4  # episodes an actor may have on the way, unacknowledged; more hides latency and adds lag
+    min_alive: int = 1  # the run goes on while this many actors live
+
+    def __post_init__(self) -> None:
+        _require(self.count >= 0, "actors.count", "at least 0", self.count)
+        _require(self.envs_per_actor >= 0, "actors.envs_per_actor", "at least 0", self.envs_per_actor)
+        _positive("actors", self, "credit", "min_alive")
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What a killed run starts from."""
+
+    interval_s: float = 60.0  # seconds between checkpoints
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        _positive("checkpoint", self, "interval_s", "keep")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. `env` holds the environment's options, which the environment itself names and checks."""
+
+    env_id: str = "predator_prey"
+    algorithm: str = "powqmix"
+    preset: str = "paper"
+    seed: int = 0
+    steps: int = 10_000_000  # environment steps to train for
+    device: str = "auto"  # "auto", "cpu", "cuda:0"
+    lockstep: bool = False
+    log_interval_s: float = 5.0  # between lines of metrics.jsonl
+    threads: int = 0  # CPU threads of the update; 0: all cores, or one where the networks are too small to gain
+    env: Mapping[str, Any] = field(default_factory=dict)
+    agent: AgentConfig = AgentConfig()
+    mixer: MixerConfig = MixerConfig()
+    critic: CriticConfig = CriticConfig()
+    recognizer: RecognizerConfig = RecognizerConfig()
+    weighting: WeightingConfig = WeightingConfig()
+    training: TrainingConfig = TrainingConfig()
+    exploration: ExplorationConfig = ExplorationConfig()
+    replay: ReplayConfig = ReplayConfig()
+    test: TestConfig = TestConfig()
+    actors: ActorConfig = ActorConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def __post_init__(self) -> None:
+        _require(self.steps > 0, "steps", "above 0", self.steps)
+        _require(0 <= self.seed < 2**31, "seed", "between 0 and 2147483647", self.seed)
+        _require(self.threads >= 0, "threads", "at least 0", self.threads)
+        _require(self.log_interval_s > 0, "log_interval_s", "above 0", self.log_interval_s)
+        _require(
+            self.device in ("auto", "cpu", "cuda") or self.device.removeprefix("cuda:").isdecimal(),
+            "device", "'auto', 'cpu' or 'cuda:<index>'", self.device,
+        )  # fmt: skip
+        _require(
+            self.replay.capacity >= self.training.batch_size,
+            "replay.capacity", f"at least training.batch_size ({self.training.batch_size})", self.replay.capacity,
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for YAML."""
+        values = dataclasses.asdict(self)
+        values["env"] = dict(self.env)
+        return values
+
+
+# What an algorithm changes of the defaults; the composition itself is in objectives/build.py.
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "powqmix": {},
+    "qmix": {"weighting.recognized_weight": 1.0},  # every step counts 1; the ablation QMIX-5 sets 5
+    "vdn": {"weighting.recognized_weight": 1.0},
+    "cw-qmix": {"weighting.recognized_weight": 1.0, "weighting.other_weight": 0.1},  # [wqmix]
+    "ow-qmix": {"weighting.recognized_weight": 1.0, "weighting.other_weight": 0.1},  # [wqmix]
+    "pow-vdn": {},
+    "powqmix-opt": {},
+}
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest known names, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+
+
+def _coerce(key: str, wanted: Any, value: Any) -> Any:
+    """`value` as the type of a field, or a ConfigError that says what was wanted."""
+    origin = typing.get_origin(wanted) or wanted
+    if origin in (Mapping, typing.get_origin(Mapping[str, Any])):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{key} must be a mapping of options, got {value!r}")
+        return dict(value)
+    if wanted is bool and isinstance(value, bool):
+        return value
+    if wanted is str and isinstance(value, str):
+        return value
+    if wanted in (int, float) and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number) and (wanted is float or number == int(number)):
+            return wanted(number)
+    name = wanted.__name__ if isinstance(wanted, type) else str(wanted)
+    raise ConfigError(f"{key} must be {'an integer' if wanted is int else f'a {name}'}, got {value!r}")
+
+
+def _merge(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(type(config))
+    names = [f.name for f in dataclasses.fields(config)]
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if name not in names:
+            raise ConfigError(f"unknown configuration key {key!r}; {near(key, [f'{prefix}{n}' for n in names])}")
+        current = getattr(config, name)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, Mapping):
+                raise ConfigError(
+                    f"{key} is a section; set one of its keys, as in {key}.{dataclasses.fields(current)[0].name}=..."
+                )
+            changes[name] = _merge(current, value, f"{key}.")
+        elif name == "env" and not prefix:
+            changes[name] = {**current, **_coerce(key, hints[name], value)}
+        else:
+            changes[name] = _coerce(key, hints[name], value)
+    return dataclasses.replace(config, **changes)
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} as {"a": {"b": 1}}."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, last = key.split(".")
+        place = nested
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{key} and a part of it are both set")
+        place[last] = value
+    return nested
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`key=value` of `--set`, the value read as YAML."""
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set takes key=value, got {text!r}")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: {value!r} is not YAML: {error}") from None
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping from a file; ConfigError names the file and the fault."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration file {path}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping of configuration keys, it holds {type(values).__name__}")
+    return values
+
+
+def presets_for(env_id: str) -> dict[str, dict[str, Any]]:
+    """The presets that exist for an environment, by name.
+
+    A file presets/<family>.yaml maps preset names to values; `<family>` is the id up to the slash.
+    """
+    source = resources.files("powqmix") / "presets" / f"{env_id.partition('/')[0]}.yaml"
+    if not source.is_file():
+        return {"paper": {}}
+    values = yaml.safe_load(source.read_text(encoding="utf-8"))
+    return typing.cast("dict[str, dict[str, Any]]", values)
+
+
+def resolve(
+    env_id: str = "predator_prey",
+    algorithm: str = "powqmix",
+    preset: str = "paper",
+    *,
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+    **top_level: Any,
+) -> Config:
+    """The configuration of a run: defaults, algorithm, preset, file, assignments, then `top_level` values not None.
+
+    Raises ConfigError naming the first thing that is wrong.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ConfigError(f"unknown algorithm {algorithm!r}; {near(algorithm, ALGORITHMS)}")
+    presets = presets_for(env_id)
+    if preset not in presets:
+        raise ConfigError(f"no preset {preset!r} for {env_id}; {near(preset, presets)}")
+    config = Config(env_id=env_id, algorithm=algorithm, preset=preset)
+    config = _merge(config, nest(presets[preset]), "")
+    # An algorithm's own constants are part of what it is: they stand above a preset made for the paper's method.
+    config = _merge(config, nest(ALGORITHMS[algorithm]), "")
+    if file is not None:
+        config = _merge(config, nest(load_yaml(file)), "")
+    config = _merge(config, nest(dict(parse_assignment(text) for text in assignments)), "")
+    return typing.cast(Config, _merge(config, {k: v for k, v in top_level.items() if v is not None}, ""))
+
+
+def from_dict(values: Mapping[str, Any]) -> Config:
+    """A Config from what `to_dict` gave, as stored in a run's config.yaml."""
+    return typing.cast(Config, _merge(Config(), values, ""))
+
+
+def save(config: Config, path: Path) -> None:
+    """Writes config.yaml."""
+    path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def load(path: Path) -> Config:
+    """Reads a run's config.yaml."""
+    return from_dict(load_yaml(path))

@@ -1,0 +1,74 @@
+"""RecurrentAgent: the network that all agents share, over whole sequences."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from powqmix.types import PolicySpec
+
+
+class RecurrentAgent(nn.Module):
+    """Linear -> ReLU -> GRU -> Linear over [observation; one-hot last action; one-hot agent id] [pymarl2].
+
+    The one-hot parts of the first layer are columns looked up and added, never products with zeros. Parameter names and
+    shapes are `PolicySpec.parameter_shapes()`: an actor runs the same agent from the flat vector of them.
+    """
+
+    def __init__(self, policy: PolicySpec) -> None:
+        super().__init__()
+        self.policy = policy
+        self.fc_in = nn.Linear(policy.input_size, policy.hidden_size)
+        self.gru = nn.GRU(policy.hidden_size, policy.hidden_size)
+        self.fc_out = nn.Linear(policy.hidden_size, policy.n_actions)
+
+    def forward(self, obs: Tensor, last_actions: Tensor | None = None) -> Tensor:
+        """Q_i of every action: obs f32 [B, T, N, O], last_actions i64 [B, T, N] (-1: none) -> [B, T, N, A].
+
+        Hidden states are 0 before the first step. `last_actions` may be None where the policy does not use them.
+        """
+        return self.unroll(obs, last_actions)[0]
+
+    def unroll(self, obs: Tensor, last_actions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As `forward`, with the hidden states beside the values: ([B, T, N, A], [B, T, N, H])."""
+        self._check(obs, last_actions)
+        batch, steps, agents, _ = obs.shape
+        x = functional.relu(self._first_layer(obs, last_actions), inplace=True)
+        # The GRU wants time first and a row for each agent of each episode.
+        rows = x.transpose(0, 1).reshape(steps, batch * agents, -1)
+        hidden, _ = self.gru(rows)
+        q = self.fc_out(hidden).view(steps, batch, agents, -1).transpose(0, 1)
+        return q, hidden.view(steps, batch, agents, -1).transpose(0, 1)
+
+    def _first_layer(self, obs: Tensor, last_actions: Tensor | None) -> Tensor:
+        policy, weight = self.policy, self.fc_in.weight
+        end_of_obs = policy.obs_size
+        end_of_actions = end_of_obs + (policy.n_actions if policy.use_last_action else 0)
+        x = functional.linear(obs, weight[:, :end_of_obs], None if policy.use_agent_id else self.fc_in.bias)
+        if policy.use_agent_id:
+            x = x.add_(self.fc_in.bias + weight[:, end_of_actions:].t())  # [N, H]
+        if policy.use_last_action:
+            assert last_actions is not None
+            columns = functional.pad(weight[:, end_of_obs:end_of_actions].t(), (0, 0, 0, 1))  # [A + 1, H], last: none
+            x = x.add_(functional.embedding(last_actions.remainder(policy.n_actions + 1), columns))
+        return x
+
+    def _check(self, obs: Tensor, last_actions: Tensor | None) -> None:
+        policy = self.policy
+        if obs.dim() != 4 or obs.shape[2:] != (policy.n_agents, policy.obs_size):
+            raise ValueError(
+                f"obs must be [B, T, N={policy.n_agents}, O={policy.obs_size}], got shape {list(obs.shape)}"
+            )
+        if policy.use_last_action and (last_actions is None or last_actions.shape != obs.shape[:3]):
+            got = "None" if last_actions is None else f"shape {list(last_actions.shape)}"
+            raise ValueError(f"last_actions must be [B, T, N] = {list(obs.shape[:3])} for this policy, got {got}")
+
+
+def take(q: Tensor, actions: Tensor) -> Tensor:
+    """The values of `actions` [B, T, N] in q [B, T, N, A]."""
+    return q.gather(3, actions.unsqueeze(3)).squeeze(3)
+
+
+def last_actions(actions: Tensor) -> Tensor:
+    """What each step's agents did before it: actions i64 [B, T, N] -> [B, T + 1, N], -1 at t = 0."""
+    return functional.pad(actions, (0, 0, 1, 0), value=-1)

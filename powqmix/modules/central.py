@@ -1,0 +1,29 @@
+"""CentralMixer: the unrestricted joint value Q^* of weighted QMIX."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .mixers import Mixer
+
+
+class CentralMixer(Mixer):
+    """Q^* = MLP([s; Q_1..Q_N]) + V(s): three hidden layers, and one for V [wqmix]. Any function of its inputs."""
+
+    def __init__(self, n_agents: int, state_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Linear(state_size + n_agents, hidden_size),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_size, hidden_size),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_size, hidden_size),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_size, 1),
+        )
+        self.value = nn.Sequential(nn.Linear(state_size, hidden_size), nn.ReLU(inplace=True), nn.Linear(hidden_size, 1))
+
+    def forward(self, q: Tensor, state: Tensor) -> Tensor:
+        joint = self.trunk(torch.cat([state, q], dim=2)) + self.value(state)
+        return joint.squeeze(2)  # type: ignore[no-any-return]

@@ -1,0 +1,136 @@
+"""The interface between the update and what is minimised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from powqmix import ops
+from powqmix.modules import Recognizer, RecurrentAgent
+from powqmix.modules.recognizer_gradient import Regression
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """A batch of episodes as objectives read it. Padding is zero."""
+
+    obs: Tensor  # f32 [B, T + 1, N, O]
+    state: Tensor  # f32 [B, T + 1, S]
+    avail_actions: Tensor  # u8 [B, T + 1, N, A]
+    actions: Tensor  # i64 [B, T, N]
+    last_actions: Tensor  # i64 [B, T + 1, N], -1 at t = 0
+    reward: Tensor  # f32 [B, T]
+    discount: Tensor  # f32 [B, T], gamma (1 - terminated)
+    filled: Tensor  # u8 [B, T]
+    share: Tensor  # f32 [B, T], of each step in the mean over filled steps; sums to 1
+    filled_count: int
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of values [B, T] over filled steps."""
+        return torch.dot(values.reshape(-1), self.share.view(-1))
+
+
+@dataclass(frozen=True)
+class AgentValues:
+    """The online agents' values in a batch; those of actions have a gradient."""
+
+    q: Tensor  # [B, T + 1, N, A]
+    hidden: Tensor  # [B, T + 1, N, H]
+    taken: Tensor  # [B, T, N], of the actions that were taken
+    best: Tensor  # [B, T, N], of the best legal actions
+    greedy: Tensor  # i64 [B, T + 1, N], the best legal actions
+
+    def is_greedy(self, actions: Tensor) -> Tensor:
+        """Whether all agents took their greedy actions: bool [B, T]."""
+        return (self.greedy[:, :-1] == actions).all(dim=2)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an objective knows of a batch before its recognizer learns; objectives add their own."""
+
+    values: AgentValues
+    target: Tensor  # y [B, T]
+
+
+@dataclass
+class Losses:
+    """Named losses, whose sum is minimised, and what else a log should show: scalars on the device."""
+
+    terms: dict[str, Tensor]
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Tensor:
+        total, *others = self.terms.values()
+        for term in others:
+            total = total + term
+        return total
+
+
+class Objective(nn.Module):
+    """Owns the networks, and turns a batch into named losses.
+
+    The update calls, in this order: `evaluate` (online values and targets), as often as configured the step that fits
+    the recognizer to `regression`, then `losses`. Objectives without a recognizer have `recognizer` None and are never
+    asked for a regression. An algorithm with a problem of its own (residuals, constraints) is a subclass that adds
+    networks to `trained`, fields to its Evaluation, and terms to its Losses.
+    """
+
+    agent: RecurrentAgent
+
+    @property
+    def recognizer(self) -> Recognizer | None:
+        """The network that learns on its own, on the same batch and targets, before the weights are taken."""
+        return None
+
+    def trained(self) -> list[nn.Module]:
+        """Modules of the main optimiser, in the order of its flat vector; the agent is first."""
+        raise NotImplementedError
+
+    def sync_targets(self) -> None:
+        """Copies online networks into target networks."""
+        raise NotImplementedError
+
+    def evaluate(self, batch: Transitions) -> Any:
+        """Unrolls the networks and forms the targets; returns an Evaluation."""
+        raise NotImplementedError
+
+    def losses(self, batch: Transitions, evaluation: Any, *, weighted: bool) -> Losses:
+        """The losses of what `evaluate` returned; all steps have weight 1 where not `weighted` (warm-up)."""
+        raise NotImplementedError
+
+    def joint_q(self, taken: Tensor, state: Tensor) -> Tensor:
+        """Q of the joint action whose agents' values are taken [B, T, N], in state [B, T, S] -> [B, T]."""
+        raise NotImplementedError
+
+    def agent_values(self, batch: Transitions) -> AgentValues:
+        """Unrolls the online agents and selects the values of taken and greedy actions."""
+        q, hidden = self.agent.unroll(batch.obs, batch.last_actions)
+        # Nothing is taken at the last observation: its row is there for the greedy actions.
+        actions = nn.functional.pad(batch.actions, (0, 0, 0, 1))
+        taken, best, greedy = ops.select_q(q, batch.avail_actions, actions)
+        return AgentValues(q, hidden, taken[:, :-1], best[:, :-1], greedy)
+
+    def regression(self, batch: Transitions, evaluation: Evaluation) -> Regression:
+        """What the recognizer is fitted to: the filled steps only, as it is feed-forward."""
+        with torch.no_grad():
+            values = evaluation.values
+            advantages = values.taken - values.best
+            rows = torch.nonzero_static(batch.filled.view(-1), size=batch.filled_count).view(-1)
+            return Regression(
+                state=batch.state[:, :-1].flatten(0, 1).index_select(0, rows),
+                actions=batch.actions.flatten(0, 1).index_select(0, rows),
+                advantages=advantages.flatten(0, 1).index_select(0, rows),
+                target=evaluation.target.view(-1).index_select(0, rows),
+                share=batch.share.view(-1).index_select(0, rows),
+            )
+
+
+def weighted_loss(batch: Transitions, error: Tensor, weight: Tensor | None = None) -> Tensor:
+    """0.5 sum(weight error^2 filled) / sum(filled), for error and weight [B, T]."""
+    share = batch.share if weight is None else batch.share * weight
+    return 0.5 * torch.sum(share * error.square())

@@ -1,0 +1,106 @@
+"""WeightedTDObjective: VDN, QMIX, their weighted forms, and POWQMIX, as compositions."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from powqmix import ops
+from powqmix.modules import Mixer, Recognizer, RecurrentAgent
+
+from .joint_value import JointValue
+from .objective import Evaluation, Losses, Objective, Transitions, weighted_loss
+from .weighting import Judged, Weighting, weigh
+
+
+@dataclass(frozen=True)
+class TDEvaluation(Evaluation):
+    """Joint values of a batch; those without "target" in their meaning have a gradient."""
+
+    q_tot: Tensor  # [B, T]
+    q_star: Tensor | None  # [B, T]
+    next_value: Tensor  # [B, T], target network at s', a_hat'
+    greedy_value: Tensor | None  # [B, T], target network at s, a_hat
+
+
+class WeightedTDObjective(Objective):
+    """L_tot = E[w (Q_tot - y)^2] and, with a critic, L_star = E[(Q^* - y)^2]  (Eq. 12, 13).
+
+    y is TD(lambda) over the target network at the online agents' greedy actions (Eq. 15): of the critic where there is
+    one, else of Q_tot (double Q-learning).
+    """
+
+    def __init__(
+        self,
+        agent: RecurrentAgent,
+        mixer: Mixer,
+        weighting: Weighting,
+        *,
+        critic: JointValue | None,
+        td_lambda: float,
+    ) -> None:
+        super().__init__()
+        self.agent, self.mixer, self.weighting = agent, mixer, weighting
+        self.critic, self.td_lambda = critic, td_lambda
+        self.target = self._target_source().frozen_copy()
+
+    def _target_source(self) -> JointValue:
+        return self.critic if self.critic is not None else JointValue(self.agent, self.mixer)
+
+    @property
+    def recognizer(self) -> Recognizer | None:
+        return self.weighting.recognizer
+
+    def trained(self) -> list[nn.Module]:
+        return [self.agent, self.mixer] + ([] if self.critic is None else [self.critic])
+
+    def sync_targets(self) -> None:
+        self.target.copy_from(self._target_source())
+
+    def evaluate(self, batch: Transitions) -> TDEvaluation:
+        values = self.agent_values(batch)
+        state = batch.state[:, :-1]
+        q_tot = self.mixer(values.taken, state)
+        q_star = None
+        if self.critic is not None:
+            q_star = self.critic(batch.obs[:, :-1], batch.last_actions[:, :-1], state, batch.actions)
+        with torch.no_grad():
+            first = 0 if self.weighting.needs_greedy_value else 1
+            greedy_values = self.target(batch.obs, batch.last_actions, batch.state, values.greedy, skip=first)
+            next_value = greedy_values[:, 1 - first :]
+            target = ops.td_lambda_target(
+                next_value, batch.reward, batch.discount, batch.filled, td_lambda=self.td_lambda
+            )
+        return TDEvaluation(values, target, q_tot, q_star, next_value, None if first else greedy_values[:, :-1])
+
+    def losses(self, batch: Transitions, evaluation: TDEvaluation, *, weighted: bool) -> Losses:
+        values, target, q_tot = evaluation.values, evaluation.target, evaluation.q_tot
+        judged = Judged(
+            is_greedy=values.is_greedy(batch.actions),
+            taken=values.taken.detach(),
+            best=values.best.detach(),
+            q_tot=q_tot.detach(),
+            target=target,
+            next_value=evaluation.next_value,
+            greedy_value=evaluation.greedy_value,
+        )
+        weights = weigh(self.weighting, batch, judged)
+        joint_weight = weights.joint_weight if weighted else torch.ones_like(target)
+        terms = {"loss_tot": weighted_loss(batch, q_tot - target, joint_weight)}
+        if evaluation.q_star is not None:
+            terms["loss_critic"] = weighted_loss(batch, evaluation.q_star - target)
+        metrics = {
+            "q_tot_mean": batch.mean(judged.q_tot),
+            "target_mean": batch.mean(target),
+            "recognized_share": batch.mean(weights.recognized.to(target.dtype)),
+            "greedy_share": batch.mean(judged.is_greedy.to(target.dtype)),
+            "weight_mean": batch.mean(joint_weight),
+            **weights.metrics,
+        }
+        return Losses(terms, metrics)
+
+    def joint_q(self, taken: Tensor, state: Tensor) -> Tensor:
+        return typing.cast(Tensor, self.mixer(taken, state))

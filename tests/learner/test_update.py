@@ -1,0 +1,214 @@
+"""The update as a whole: order, determinism, padding, resume, failures, metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from powqmix import config
+from powqmix.learner.update import Update
+from powqmix.objectives import OBJECTIVES
+from powqmix.types import EnvSpec, EpisodeBatch
+
+SPEC = EnvSpec("predator_prey", n_agents=3, n_actions=4, obs_size=5, state_size=6, episode_limit=7)
+SMALL = (
+    "agent.hidden_size=8", "mixer.embed_size=4", "mixer.hypernet_size=6", "critic.hidden_size=8",
+    "recognizer.embed_size=4", "recognizer.hidden_size=8", "recognizer.recognition_tolerance=0.01",
+    "training.batch_size=8", "training.target_update_interval=2", "training.recognizer_updates=3",
+    "training.recognizer_first_updates=5", "training.learning_rate=0.01",
+)  # fmt: skip
+Make = Callable[..., EpisodeBatch]
+
+
+def new(algorithm: str = "powqmix", *assignments: str, seed: int = 0, spec: EnvSpec = SPEC) -> Update:
+    settings = config.resolve(spec.id, algorithm, seed=seed, assignments=(*SMALL, *assignments))
+    return Update(settings, spec, torch.device("cpu"))
+
+
+def learn(update: Update, make_batch: Make, seeds: range, padding: int = 0) -> Update:
+    for seed in seeds:
+        update(make_batch(update_spec(update), 8, 7, seed=seed, padding=padding), env_steps=100 * seed)
+    return update
+
+
+def update_spec(update: Update) -> EnvSpec:
+    return SPEC if update.config.env_id == SPEC.id else dataclasses.replace(SPEC, id=update.config.env_id)
+
+
+def parameters(update: Update) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in update.objective.state_dict().items()}
+
+
+def same(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("algorithm", sorted(OBJECTIVES))
+def test_one_seed_gives_the_same_bits_and_another_does_not(algorithm: str, make_batch: Make) -> None:
+    first = learn(new(algorithm), make_batch, range(6))
+    again = learn(new(algorithm), make_batch, range(6))
+    assert same(parameters(first), parameters(again))
+    assert first.metrics() == again.metrics()
+    assert not same(parameters(first), parameters(learn(new(algorithm, seed=1), make_batch, range(6))))
+
+
+def test_the_global_random_stream_neither_matters_nor_changes() -> None:
+    torch.manual_seed(1)
+    first = parameters(new())
+    drawn = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(1), drawn)
+    assert same(first, parameters(new()))
+
+
+@pytest.mark.parametrize("algorithm", ["qmix", "cw-qmix", "powqmix"])
+def test_padding_changes_nothing(algorithm: str, make_batch: Make) -> None:
+    short = learn(new(algorithm), make_batch, range(4))
+    long = learn(new(algorithm), make_batch, range(4), padding=9)
+    torch.testing.assert_close(parameters(short), parameters(long), rtol=1e-3, atol=2e-5)
+    assert short.metrics() == pytest.approx(long.metrics(), rel=1e-3)
+
+
+@pytest.mark.parametrize("algorithm", ["vdn", "powqmix"])
+def test_a_resumed_update_goes_on_with_the_same_bits(algorithm: str, make_batch: Make) -> None:
+    straight = learn(new(algorithm), make_batch, range(5))
+    state = straight.state_dict()
+    frozen = parameters(straight)
+    learn(straight, make_batch, range(5, 9))
+    resumed = new(algorithm, seed=7)
+    resumed.load_state_dict(state)
+    assert same(parameters(resumed), frozen)  # what was saved did not go on learning
+    learn(resumed, make_batch, range(5, 9))
+    assert same(parameters(straight), parameters(resumed))
+    assert np.array_equal(straight.policy_vector(), resumed.policy_vector())
+
+
+def test_the_policy_vector_is_the_agent_flat_and_a_copy(make_batch: Make) -> None:
+    update = new()
+    vector = update.policy_vector()
+    assert vector.dtype == np.float32
+    assert vector.shape == (update.policy.parameter_count,)
+    offset = 0
+    for name, shape in update.policy.parameter_shapes().items():
+        count = math.prod(shape)
+        value = dict(update.objective.agent.named_parameters())[name].detach().numpy()
+        assert np.array_equal(vector[offset : offset + count].reshape(shape), value)
+        offset += count
+    kept = vector.copy()
+    learn(update, make_batch, range(1))
+    assert np.array_equal(vector, kept)
+    assert not np.array_equal(update.policy_vector(), kept)
+
+
+def test_targets_are_copied_every_interval_of_episodes(make_batch: Make) -> None:
+    # 16 samples an insert, 8 a batch: an update for each half episode, so a copy every 4 updates for 2 episodes.
+    update = new("powqmix", "training.samples_per_insert=16")
+    copied_at = []
+    before = [p.clone() for p in update.objective.target.parameters()]  # type: ignore[union-attr, operator]
+    for step in range(1, 13):
+        learn(update, make_batch, range(step, step + 1))
+        now = [p.clone() for p in update.objective.target.parameters()]  # type: ignore[union-attr, operator]
+        if not all(torch.equal(p, q) for p, q in zip(before, now)):
+            copied_at.append(step)
+        before = now
+    assert copied_at == [4, 8, 12]
+
+
+def test_the_recognizer_takes_more_steps_in_the_first_update(make_batch: Make) -> None:
+    update = new()
+    taken = []
+    for seed in range(3):
+        learn(update, make_batch, range(seed, seed + 1))
+        taken.append(update.state_dict()["recognizer_optimiser"]["steps"].item())
+    assert taken == [5, 8, 11]
+    assert update.state_dict()["optimiser"]["steps"].item() == 3
+
+
+def test_the_recognizer_learns_before_the_weights_are_taken(make_batch: Make) -> None:
+    """A recognizer that learns nothing gives other weights, hence other agents, in the very first update."""
+    fast = new("powqmix", "training.recognizer_learning_rate=0.5")
+    slow = new("powqmix", "training.recognizer_learning_rate=1e-12")
+    for update in (fast, slow):
+        learn(update, make_batch, range(1))
+    assert not np.array_equal(fast.policy_vector(), slow.policy_vector())
+
+
+def test_a_batch_that_is_not_finite_changes_nothing_and_is_counted(make_batch: Make) -> None:
+    update = learn(new(), make_batch, range(2))
+    assert update.metrics()["updates_skipped"] == 0
+    before = parameters(update)
+    poisoned = make_batch(SPEC, 8, 7)
+    poisoned.reward[0, 0] = math.nan
+    for expected in (1, 2):
+        update(poisoned, env_steps=0)
+        assert update.consecutive_skipped() == expected
+    online = {name: value for name, value in parameters(update).items() if not name.startswith("target")}
+    assert same(online, {name: before[name] for name in online})
+    learn(update, make_batch, range(3, 4))
+    assert update.consecutive_skipped() == 0
+    metrics = update.metrics()
+    assert metrics["updates_skipped"] == 2
+    assert all(math.isfinite(value) for value in metrics.values())
+
+
+def test_metrics_are_means_since_the_last_call(make_batch: Make) -> None:
+    update = new()
+    assert update.metrics() == {}
+    single = []
+    for seed in range(3):
+        learn(update, make_batch, range(seed, seed + 1))
+        single.append(update.metrics())
+    together = learn(new(), make_batch, range(3)).metrics()
+    for name, value in together.items():
+        assert value == pytest.approx(sum(m[name] for m in single) / 3, rel=1e-5, abs=1e-7)
+    assert {
+        "loss_tot", "loss_critic", "loss_recognizer", "grad_norm", "recognizer_grad_norm", "q_tot_mean", "target_mean",
+        "recognized_share", "greedy_share", "weight_mean", "updates_skipped",
+    } <= together.keys()  # fmt: skip
+    assert 0 < together["greedy_share"] <= together["recognized_share"] <= 1
+
+
+def test_merged_duplicates_learn_what_repeated_episodes_do(make_batch: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def repeated(seed: int) -> EpisodeBatch:
+        batch = make_batch(SPEC, 3, 2, seed=seed)
+        rows = [0, 1, 0, 2, 0, 1, 0, 0]
+        fields: dict[str, Any] = {
+            f.name: getattr(batch, f.name)[rows] for f in dataclasses.fields(batch) if f.name != "filled_count"
+        }
+        return EpisodeBatch(**fields, filled_count=int(fields["filled"].sum()))
+
+    merged, plain = new(), new()
+    for seed in range(3):
+        merged(repeated(seed), env_steps=0)
+    monkeypatch.setattr("powqmix.learner.update.merge_duplicates", lambda batch: (batch, None))
+    for seed in range(3):
+        plain(repeated(seed), env_steps=0)
+    torch.testing.assert_close(parameters(merged), parameters(plain), rtol=1e-3, atol=2e-5)
+    assert merged.metrics() == pytest.approx(plain.metrics(), rel=1e-3)
+
+
+def test_tables_hold_every_joint_action_of_a_matrix_game(make_batch: Make) -> None:
+    spec = dataclasses.replace(SPEC, id="matrix/other")
+    update = new(spec=spec)
+    assert update.joint_tables() == {}
+    batch = make_batch(spec, 8, 7)
+    batch.avail_actions[0, 0] = 1
+    update(batch, env_steps=0)
+    tables = update.joint_tables()
+    q = update.objective.agent(batch.obs[:1, :1], torch.full((1, 1, 3), -1))[0, 0].detach()
+    assert tables["greedy_joint_action"] == q.argmax(1).tolist()
+    for name in ("q_tot", "q_r"):
+        assert np.array(tables[name]).shape == (4, 4, 4)
+    taken = torch.stack([q[0, 1], q[1, 3], q[2, 0]]).view(1, 1, 3)
+    expected = update.objective.joint_q(taken, batch.state[:1, :1]).item()
+    assert tables["q_tot"][1][3][0] == pytest.approx(expected, rel=1e-5)
+    greedy = tuple(tables["greedy_joint_action"])
+    assert np.array(tables["q_tot"])[greedy] == pytest.approx(np.max(tables["q_tot"]))
+    assert learn(new("qmix", spec=spec), make_batch, range(1)).joint_tables()["q_r"] is None
+    assert learn(new(), make_batch, range(1)).joint_tables() == {}  # not a matrix game
