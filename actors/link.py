@@ -45,7 +45,7 @@ class Link:
         role: m.Role,
     ) -> None:
         self.schema = schema
-        self.incarnation = secrets.randbits(64)
+        self.incarnation = secrets.randbits(63)
         self.window = SendWindow()
         self.epsilon = 1.0
         self.parameter_version = -1

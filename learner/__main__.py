@@ -9,8 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-EXIT_FAILED = 1
-EXIT_REFUSED = 78
+from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, die_with_parent
 
 
 def threads_for(configured: int, rows: int) -> int:
@@ -24,6 +23,7 @@ def threads_for(configured: int, rows: int) -> int:
 
 
 def main() -> int:
+    die_with_parent()
     parser = argparse.ArgumentParser(prog="python -m powqmix.learner", description=__doc__)
     parser.add_argument("--run-dir", type=Path, required=True, help="folder with config.yaml")
     parser.add_argument("--endpoint", required=True, help="where actors connect: ipc:///path")
@@ -45,7 +45,7 @@ def main() -> int:
     torch.set_num_threads(threads_for(config.threads, rows))
     torch.manual_seed(config.seed)
 
-    from .service import Learner
+    from .service import Learner, TrainingDiverged
 
     try:
         learner = Learner(arguments.run_dir, config, arguments.endpoint, resume=arguments.resume)
@@ -54,8 +54,12 @@ def main() -> int:
         return EXIT_REFUSED
     signal.signal(signal.SIGTERM, lambda *_: learner.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's: it sends SIGTERM
-    learner.run()
-    return 0
+    try:
+        learner.run()
+    except TrainingDiverged as error:
+        logging.getLogger("powqmix.learner").error("%s", error)
+        return EXIT_FAILED
+    return EXIT_DONE
 
 
 if __name__ == "__main__":

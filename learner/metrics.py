@@ -17,13 +17,6 @@ from typing import IO, Any
 CLOCK_FIELDS = ("time", "wall_time_s", "env_steps_per_second", "updates_per_second")
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Replaces `path` whole: a reader sees the old object or the new one."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
 class MetricsLog:
     """Appends lines to metrics.jsonl, each flushed: a killed run keeps what it reported."""
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .metrics import MetricsLog, Rate, bottleneck, write_json
+from powqmix.files import write_json
+
+from .metrics import MetricsLog, Rate, bottleneck
 from .testing import TestResult
 
 # Counters that a resumed run goes on from. `stored` is not among them: the ring itself knows it.

@@ -15,16 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from powqmix.wire.parameters import ParameterWriter
 
 from powqmix import envs
-from powqmix.config import Config
+from powqmix.config import LOCKSTEP_ENVS, Config
+from powqmix.files import write_json
 from powqmix.types import PolicySpec, episode_schema
+from powqmix.wire.parameters import ParameterWriter
 
 from . import checkpoint
 from .batch import BatchBuffers
 from .limiter import SamplesPerInsertLimiter
-from .metrics import truncate_after, write_json
+from .metrics import truncate_after
 from .receiver import Receiver
 from .report import Report
 from .storage import StoredEpisodes, leave_ring, open_ring
@@ -33,7 +34,6 @@ from .update import Update
 
 log = logging.getLogger("powqmix.learner")
 
-LOCKSTEP_ENVS = 8  # environments of the single lockstep actor [paper: 8 in parallel]
 LOCKSTEP_LOG_UPDATES = 50  # a line of metrics every so many updates: no clock decides what is written
 STATUS_INTERVAL_S = 0.5
 FINAL_TEST_TIMEOUT_S = 180.0
@@ -72,17 +72,19 @@ class Learner:
         )
         self.tests = TestSchedule(config.test.interval_steps, config.test.episodes)
         carried = self._load_checkpoint() if resume else {}
+        self._published = (self.updates, self.update.policy_vector())
         self.stored = StoredEpisodes(self.ring, self.limiter, self._arrived.set)
         self.parameters = ParameterWriter(run_dir / "parameters", self.policy.parameter_count)
         self.receiver = Receiver(
             endpoint,
-            run_id=run_dir.name,
+            run_id=run_dir.resolve().name,
             env_id=config.env_id,
             schema=schema,
             sink=self.stored,
             limiter=self.limiter,
-            parameter_version=lambda: self.updates,
+            parameter_version=lambda: self._published[0],
             epsilon=lambda: config.exploration.epsilon(self.ring.total_env_steps),
+            parameters=self._newest_parameters,
             parameters_path=str(self.parameters.path),
             credit=config.actors.credit,
             lockstep=config.lockstep,
@@ -182,12 +184,19 @@ class Learner:
         self.update(batch, self.ring.total_env_steps)
         self.updates += 1
         self.limiter.on_sample(batch_size)
-        if self.updates % self.config.training.publish_every_updates == 0:
+        if self.config.lockstep or self.updates % self.config.training.publish_every_updates == 0:
             self._publish()
         self.receiver.wake()
 
     def _publish(self) -> None:
-        self.parameters.write(self.update.policy_vector(), self.updates)
+        vector = self.update.policy_vector()
+        self.parameters.write(vector, self.updates)
+        self._published = (self.updates, vector)
+
+    def _newest_parameters(self) -> tuple[int, bytes]:
+        """For actors that do not share memory with the learner; called by the receiver's thread."""
+        version, vector = self._published
+        return version, vector.tobytes()
 
     # -- Tests -----------------------------------------------------------------------------------------------------
 
@@ -303,7 +312,11 @@ class Learner:
             "limiter": self.limiter.state_dict(),
             "tests": self.tests.state_dict(),
             "updates": self.updates,
-            "carried": {**self.report.carried(self.receiver.counters()), "env_steps": self.ring.total_env_steps},
+            "carried": {
+                **self.report.carried(self.receiver.counters()),
+                "env_steps": self.ring.total_env_steps,
+                "episodes": self.ring.total_inserted,
+            },
         }
         checkpoint.save(self.run_dir / "checkpoints", self.updates, state, keep=self.config.checkpoint.keep)
 
@@ -312,14 +325,18 @@ class Learner:
         found = checkpoint.load_newest_valid(self.run_dir / "checkpoints")
         if found is None:
             log.warning("no checkpoint in %s: the networks start anew, stored episodes are kept", self.run_dir)
+            inserted, stored = self.ring.total_inserted, len(self.ring)
+            self.limiter.load_state_dict(self.limiter.state_dict(), inserted=inserted, stored=stored)
             return {}
         _, state = found
+        carried: dict[str, Any] = state["carried"]
+        # A ring that was lost begins with the counts of the checkpoint, so that schedules do not start anew.
+        self.ring.count_stored(total_inserted=int(carried["episodes"]), total_env_steps=int(carried["env_steps"]))
         self.update.load_state_dict(state["update"])
         self.rng.bit_generator.state = checkpoint.unplain(state["rng"])
         self.limiter.load_state_dict(state["limiter"], inserted=self.ring.total_inserted, stored=len(self.ring))
         self.tests.load_state_dict(state["tests"])
         self.updates = int(state["updates"])
-        carried: dict[str, Any] = state["carried"]
         return carried
 
     def _check_divergence(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+LOCKSTEP_ENVS = 8  # environments of the single actor of a lockstep run [paper: 8 in parallel]
 
 
 class ConfigError(ValueError):
@@ -386,8 +389,33 @@ def resolve(
     config = _merge(config, nest(ALGORITHMS[algorithm]), "")
     if file is not None:
         config = _merge(config, nest(load_yaml(file)), "")
+    return change(config, assignments, **top_level)
+
+
+def change(config: Config, assignments: Iterable[str] = (), **top_level: Any) -> Config:
+    """`config` with some values changed: `key=value` texts first, then keywords that are not None."""
     config = _merge(config, nest(dict(parse_assignment(text) for text in assignments)), "")
     return typing.cast(Config, _merge(config, {k: v for k, v in top_level.items() if v is not None}, ""))
+
+
+def settle_actors(config: Config, count: int | None = None, envs_per_actor: int | None = None) -> ActorConfig:
+    """How many processes play, and how many environments each has: as given, as configured, or by the machine."""
+    actors = config.actors
+    count = actors.count if count is None else count
+    envs_per_actor = actors.envs_per_actor if envs_per_actor is None else envs_per_actor
+    _require(count >= 0, "--actors", "at least 1 (or 0: one for each core)", count)
+    _require(envs_per_actor >= 0, "--envs-per-actor", "at least 1 (or 0: enough for 8 in all)", envs_per_actor)
+    if config.lockstep:
+        _require(count in (0, 1), "--actors", f"1 in a --lockstep run (with {LOCKSTEP_ENVS} environments)", count)
+        _require(
+            envs_per_actor in (0, LOCKSTEP_ENVS),
+            "--envs-per-actor",
+            f"{LOCKSTEP_ENVS} in a --lockstep run",
+            envs_per_actor,
+        )
+        return dataclasses.replace(actors, count=1, envs_per_actor=LOCKSTEP_ENVS)
+    count = count or min(8, len(os.sched_getaffinity(0)))
+    return dataclasses.replace(actors, count=count, envs_per_actor=envs_per_actor or max(1, LOCKSTEP_ENVS // count))
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:

@@ -1,4 +1,4 @@
-"""What the processes of a run have in common: exit codes, and that none outlives the one that started it."""
+"""What the processes of a run share: exit codes, logs, stopping when told, and that none outlives its parent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ctypes
 import os
 import signal
 import sys
+import time
+from types import FrameType
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -26,6 +28,38 @@ def die_with_parent() -> None:
     if parent is None:
         return
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != int(parent):
-        sys.exit(EXIT_FAILED)
+        os._exit(EXIT_FAILED)
+
+
+class StopFlag:
+    """True once SIGTERM came. SIGINT is left to the launcher, which owns Ctrl-C and drains its children in order."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def install(self) -> None:
+        """Takes over both signals; main thread only."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def set(self) -> None:
+        self._stopped = True
+
+    def __bool__(self) -> bool:
+        return self._stopped
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self._stopped = True
+
+
+class Log:
+    """Lines on stderr: time, who, what."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, text: str) -> None:
+        line = " ".join(text.split())  # an exception's text may span lines
+        print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {self.name}: {line}", file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -12,8 +13,18 @@ from .main import CommandError
 
 Flags = TypeVar("Flags")
 
+# Flags that are not given are None: what they stand for then is said in their help.
+_plain = {"help_behavior_hint": ""}
+Word = Annotated[str | None, tyro.conf.arg(metavar="NAME", **_plain)]
+Number = Annotated[int | None, tyro.conf.arg(metavar="N", **_plain)]
+PathFlag = Annotated[Path | None, tyro.conf.arg(metavar="PATH", **_plain)]
+Switch = Annotated[bool, tyro.conf.arg(**_plain)]
 # --set key=value, as often as wanted
-Assignments = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
+Assignments = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(name="set", metavar="KEY=VALUE", help_behavior_hint="(as often as wanted)"),
+]
 RunPaths = tyro.conf.Positional[tuple[Path, ...]]
 RunPath = tyro.conf.Positional[Path]
 
@@ -24,6 +35,7 @@ def parse(kind: type[Flags], command: str, arguments: Sequence[str]) -> Flags:
         kind,
         prog=f"powqmix {command}",
         args=list(arguments),
+        description=inspect.cleandoc(kind.__doc__ or ""),
         config=(tyro.conf.FlagCreatePairsOff,),
     )
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from powqmix import config as configuration
 from powqmix.config import Config, ConfigError
+from powqmix.files import write_json
 from powqmix.types import EnvSpec
 from powqmix.version import __version__
 
@@ -67,8 +68,23 @@ def create(path: Path, config: Config, spec: EnvSpec) -> RunDirectory:
         raise ConfigError(f"cannot make the run directory {path}: {error.strerror}; choose another --run-dir") from None
     run = RunDirectory(path)
     configuration.save(config, path / "config.yaml")
-    (path / "run.json").write_text(json.dumps(describe(config, spec), indent=1) + "\n", encoding="utf-8")
+    write_json(path / "run.json", describe(config, spec))
     return run
+
+
+def reopen(path: Path, config: Config) -> RunDirectory:
+    """An existing run, for going on with it: config.yaml as it is now, the time noted in run.json."""
+    run = RunDirectory(path)
+    configuration.save(config, path / "config.yaml")
+    record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    record["resumed"].append(_now())
+    write_json(path / "run.json", record)
+    return run
+
+
+def times_resumed(path: Path) -> int:
+    """How often the run in `path` was taken up again."""
+    return len(json.loads((path / "run.json").read_text(encoding="utf-8"))["resumed"])
 
 
 def _in_use(path: Path) -> bool:
@@ -94,7 +110,8 @@ def find_resumable(given: Path | None) -> Path:
 def describe(config: Config, spec: EnvSpec) -> dict[str, Any]:
     """What run.json says: versions, machine, source, seeds."""
     return {
-        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "started": _now(),
+        "resumed": [],
         "command": " ".join(sys.argv),
         "powqmix": __version__,
         "python": platform.python_version(),
@@ -113,6 +130,10 @@ def describe(config: Config, spec: EnvSpec) -> dict[str, Any]:
         "preset": config.preset,
         "seed": config.seed,
     }
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def _version(package: str) -> str:

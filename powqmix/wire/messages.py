@@ -13,7 +13,6 @@ from msgspec import Meta, Struct
 PROTOCOL = 1
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Unsigned = Annotated[int, Meta(ge=0, le=2**64 - 1)]
 Crc = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 ShortText = Annotated[str, Meta(max_length=256)]
 Role = Literal["train", "test"]
@@ -30,7 +29,7 @@ class Hello(Message, frozen=True, tag="HELLO"):
     run: ShortText
     actor: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     role: Role
-    incarnation: Unsigned  # random, new with every start of the process
+    incarnation: Count  # random, new with every start of the process
     host: ShortText
     pid: int
     env_id: ShortText
@@ -41,7 +40,7 @@ class Hello(Message, frozen=True, tag="HELLO"):
 class Welcome(Message, frozen=True, tag="WELCOME"):
     """The learner takes the actor in: everything up to `last_seq_acked` is stored."""
 
-    epoch: Unsigned  # random, new with every start of the learner
+    epoch: Count  # random, new with every start of the learner
     last_seq_acked: Count
     credit: Count
     parameter_version: Count
@@ -65,7 +64,7 @@ class Unknown(Message, frozen=True, tag="UNKNOWN"):
 class EpisodeHeader(Message, frozen=True, tag="EPISODE"):
     """A finished episode; its arrays follow as one frame for each field of the schema."""
 
-    incarnation: Unsigned
+    incarnation: Count
     seq: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     parameter_version: Count
     steps: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -82,7 +81,7 @@ class EpisodeHeader(Message, frozen=True, tag="EPISODE"):
 class Ack(Message, frozen=True, tag="ACK"):
     """All up to `upto` is settled (stored or refused); the actor may send up to `upto + credit`."""
 
-    incarnation: Unsigned
+    incarnation: Count
     upto: Count
     credit: Count
     rejects: Count
@@ -93,7 +92,7 @@ class Ack(Message, frozen=True, tag="ACK"):
 class Ping(Message, frozen=True, tag="PING"):
     """A sign of life with the actor's own counts."""
 
-    incarnation: Unsigned
+    incarnation: Count
     env_steps: Count
     sent: Count
     acked_upto: Count
@@ -104,7 +103,7 @@ class Ping(Message, frozen=True, tag="PING"):
 class Fetch(Message, frozen=True, tag="FETCH"):
     """Asks for the newest parameters, for actors that do not share memory with the learner."""
 
-    incarnation: Unsigned
+    incarnation: Count
 
 
 class Parameters(Message, frozen=True, tag="PARAMETERS"):
@@ -129,7 +128,7 @@ class TestResult(Message, frozen=True, tag="TEST_RESULT"):
 
     __test__ = False
 
-    incarnation: Unsigned
+    incarnation: Count
     test_id: Count
     parameter_version: Count
     returns: Annotated[list[float], Meta(max_length=100_000)]
@@ -150,7 +149,7 @@ class Drain(Message, frozen=True, tag="DRAIN"):
 class Bye(Message, frozen=True, tag="BYE"):
     """The actor leaves; its counts are final."""
 
-    incarnation: Unsigned
+    incarnation: Count
     sent: Count
     acked_upto: Count
     aborted: Count

@@ -70,5 +70,5 @@ def test_wrong_inputs_are_refused_by_name() -> None:
     agent = RecurrentAgent(PolicySpec(N, A, O, H, True, True))
     with pytest.raises(ValueError, match=r"obs must be \[B, T, N=2, O=6\], got shape \[3, 5, 2, 7\]"):
         agent(torch.zeros(B, T, N, O + 1), torch.zeros(B, T, N, dtype=torch.int64))
-    with pytest.raises(ValueError, match="last_actions must be .* got None"):
+    with pytest.raises(ValueError, match=r"last_actions must be .* got None"):
         agent(torch.zeros(B, T, N, O))

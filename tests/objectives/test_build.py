@@ -60,5 +60,5 @@ def test_uniform_weights_are_one_by_default() -> None:
 
 def test_an_unknown_algorithm_is_refused_with_the_near_ones() -> None:
     unknown = dataclasses.replace(config.resolve("predator_prey"), algorithm="qmux")
-    with pytest.raises(ConfigError, match="unknown algorithm 'qmux'; did you mean .*qmix"):
+    with pytest.raises(ConfigError, match=r"unknown algorithm 'qmux'; did you mean .*qmix"):
         build_objective(unknown, SPEC, POLICY)

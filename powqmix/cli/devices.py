@@ -1,0 +1,46 @@
+"""Which device a run learns on: what the flags ask for, checked before anything is written."""
+
+from __future__ import annotations
+
+import ctypes
+
+from powqmix.config import ConfigError
+
+
+def cuda_device_count() -> int:
+    """CUDA devices that this Python can use. torch, slow to import, is asked only if there is a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def resolve_device(configured: str, gpu: int | None, device: str | None) -> tuple[str, str]:
+    """The device's name for torch, and one line that says it. Raises ConfigError with the remedy."""
+    if gpu is not None and device is not None:
+        raise ConfigError(f"--gpu {gpu} and --device {device} say the same thing; give one of them")
+    if gpu is not None and gpu < 0:
+        raise ConfigError(f"--gpu is the index of a CUDA device, 0 or above; got {gpu}")
+    wanted = f"cuda:{gpu}" if gpu is not None else device or configured
+    if wanted == "cpu":
+        return "cpu", "learning on the CPU"
+    if wanted != "auto" and not (wanted == "cuda" or wanted.removeprefix("cuda:").isdecimal()):
+        raise ConfigError(f"--device must be cpu, cuda or cuda:<index>, got {wanted!r}")
+    count = cuda_device_count()
+    if wanted == "auto":
+        if count == 0:
+            return "cpu", "learning on the CPU: no CUDA device was found"
+        return "cuda:0", "learning on cuda:0"
+    index = int(wanted.removeprefix("cuda:")) if ":" in wanted else 0
+    if count == 0:
+        flag = f"--gpu {gpu}" if gpu is not None else f"device {wanted}"
+        raise ConfigError(f"{flag}: no CUDA device can be used here; learn on the CPU with --device cpu")
+    if index >= count:
+        raise ConfigError(f"there is no cuda:{index}, only {count} (cuda:0 .. cuda:{count - 1}); or use --device cpu")
+    return f"cuda:{index}", f"learning on cuda:{index}"
