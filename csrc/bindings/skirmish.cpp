@@ -158,13 +158,11 @@ void bind_skirmish(py::module_& m) {
   m.attr("SKIRMISH_UNIT_TYPES") = py::tuple(py::cast(names));
 
   py::class_<Skirmish, BatchedEnv, std::shared_ptr<Skirmish>>(m, "Skirmish")
-      .def(py::init([](const py::dict& map, const py::dict& profile, const py::dict& options, int num_envs,
-                       uint64_t seed, int num_threads, uint64_t first_env) {
-             return std::make_shared<Skirmish>(to_map(map), to_profile(profile), to_options(options),
-                                               num_envs, seed, num_threads, first_env);
+      .def(py::init([](const py::dict& map, const py::dict& profile, const py::dict& options,
+                       const BatchOptions& batch) {
+             return std::make_shared<Skirmish>(to_map(map), to_profile(profile), to_options(options), batch);
            }),
-           py::arg("map"), py::arg("profile"), py::arg("options"), py::arg("num_envs"), py::arg("seed"),
-           py::arg("num_threads"), py::arg("first_env"))
+           py::kw_only(), py::arg("map"), py::arg("profile"), py::arg("options"), py::arg("batch"))
       .def_property_readonly("n_units", &Skirmish::n_units)
       .def_property_readonly("dead_allies",
                              [](py::object self) {

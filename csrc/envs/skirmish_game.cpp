@@ -76,17 +76,17 @@ bool plausible(const Battle& b, const Skirmish& game) {
 
 }  // namespace
 
-Skirmish::Skirmish(const MapSpec& map, const Profile& profile, const Options& options, int num_envs,
-                   uint64_t seed, int num_threads, uint64_t first_env)
-    : BatchedEnv(spec_of(map, profile, options), num_envs, seed, num_threads, first_env),
+Skirmish::Skirmish(const MapSpec& map, const Profile& profile, const Options& options,
+                   const BatchOptions& batch)
+    : BatchedEnv(spec_of(map, profile, options), batch),
       map_(map),
       options_(options),
       terrain_(map.terrain),
       layout_(layout_of(map, profile, options)),
       n_units_(unit_count(map.allies) + unit_count(map.enemies)),
       has_medivacs_(false),
-      battles_(num_envs),
-      ended_(num_envs) {
+      battles_(num_envs()),
+      ended_(num_envs()) {
   rules_.stats = profile;
   rules_.terrain = &terrain_;
   rules_.ally_computer = options.mirror;
@@ -95,9 +95,9 @@ Skirmish::Skirmish(const MapSpec& map, const Profile& profile, const Options& op
   spawns_ = make_spawns(map_, profile, terrain_);
   for (UnitType type : spawns_.types) has_medivacs_ = has_medivacs_ || profile[type].weapon == Weapon::kHeal;
   for (UnitType type : map.draw_types) has_medivacs_ = has_medivacs_ || profile[type].weapon == Weapon::kHeal;
-  dead_allies.assign(num_envs, 0);
-  dead_enemies.assign(num_envs, 0);
-  for (int e = 0; e < num_envs; ++e) {
+  dead_allies.assign(num_envs(), 0);
+  dead_enemies.assign(num_envs(), 0);
+  for (int e = 0; e < num_envs(); ++e) {
     clear_units(battles_[e]);
     battles_[e].n_allies = spec().n_agents;
     battles_[e].n_units = n_units_;
@@ -151,13 +151,6 @@ void Skirmish::observe(int e, float* obs_rows, float* state_row, uint8_t* avail_
   write_features(layout_, battles_[e], rules_, obs_rows, state_row, avail_rows);
 }
 
-void Skirmish::check_environment(int e) const {
-  if (e < 0 || e >= num_envs()) {
-    throw std::invalid_argument(spec().id + ": there is no environment " + std::to_string(e) + " of " +
-                                std::to_string(num_envs()));
-  }
-}
-
 void Skirmish::scripted_actions(Script script, int32_t* actions) const {
   const size_t agents = spec().n_agents, n_actions = spec().n_actions;
   for (int e = 0; e < num_envs(); ++e) {
@@ -170,7 +163,7 @@ void Skirmish::scripted_actions(Script script, int32_t* actions) const {
 }
 
 void Skirmish::units(int e, bool ended, float* table) const {
-  check_environment(e);
+  require_begun(e);
   const Battle& b = (ended ? ended_ : battles_)[e];
   for (int u = 0; u < n_units_; ++u, table += kColumns) {
     const float row[kColumns] = {b.x[u],
@@ -187,12 +180,12 @@ void Skirmish::units(int e, bool ended, float* table) const {
 }
 
 int Skirmish::episode_step(int e, bool ended) const {
-  check_environment(e);
+  require_begun(e);
   return (ended ? ended_ : battles_)[e].step;
 }
 
 void Skirmish::stage(int e, const float* table) {
-  check_environment(e);
+  require_begun(e);
   Battle& b = battles_[e];
   for (int u = 0; u < n_units_; ++u, table += kStaged) {
     b.x[u] = table[kX];
@@ -211,9 +204,7 @@ void Skirmish::stage(int e, const float* table) {
     if (b.alive(u) && (!b.is_ally(u) || options_.mirror)) b.order[u] = kAttackMove;
   }
   bury(b, rules_);
-  const size_t agents = spec().n_agents, i = e;
-  observe(e, &obs[i * agents * spec().obs_size], &state[i * spec().state_size],
-          &avail_actions[i * agents * spec().n_actions]);
+  show(e);
 }
 
 std::string Skirmish::save_game(int e) const {

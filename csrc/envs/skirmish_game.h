@@ -39,8 +39,7 @@ class Skirmish : public BatchedEnv {
   };
 
   // Throws std::invalid_argument if the map cannot be played.
-  Skirmish(const MapSpec& map, const Profile& profile, const Options& options, int num_envs, uint64_t seed,
-           int num_threads, uint64_t first_env);
+  Skirmish(const MapSpec& map, const Profile& profile, const Options& options, const BatchOptions& batch);
 
   const MapSpec& map() const { return map_; }
   const Profile& profile() const { return rules_.stats; }
@@ -69,8 +68,6 @@ class Skirmish : public BatchedEnv {
   bool load_game(int e, const std::string& bytes) override;
 
  private:
-  void check_environment(int e) const;
-
   MapSpec map_;
   Options options_;
   Terrain terrain_;
