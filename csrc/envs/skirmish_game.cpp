@@ -7,6 +7,7 @@
 #include "envs/skirmish_combat.h"
 #include "envs/skirmish_computer.h"
 #include "envs/skirmish_movement.h"
+#include "envs/skirmish_separation.h"
 
 namespace powqmix::skirmish {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "envs/skirmish_movement.h"
+#include "envs/skirmish_separation.h"
 
 namespace powqmix::skirmish {
 
@@ -148,6 +148,7 @@ void clear_units(Battle& b) {
   for (int u = 0; u < kMaxUnits; ++u) {
     b.x[u] = kPaddingX + 100.0f * u;
     b.y[u] = kPaddingX;
+    b.by_x[u] = static_cast<uint8_t>(u);
     b.target[u] = b.follow_target[u] = b.last_attacker[u] = b.shot_at[u] = b.last_action[u] = -1;
   }
 }
@@ -173,6 +174,8 @@ void start_battle(Battle& b, const MapSpec& map, const Spawns& fixed, const Rule
     b.energy[u] = s.energy;
     b.radius[u] = s.radius;
     b.separation[u] = s.separation;
+    b.flying[u] = s.flies;
+    b.rooted[u] = s.speed <= 0;
     b.face_x[u] = u < b.n_allies ? 1.0f : -1.0f;
     b.scan_wait[u] = static_cast<uint8_t>(draw(b, u, Draw::kScan) % 3);
   }

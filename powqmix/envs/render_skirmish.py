@@ -22,7 +22,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from powqmix.types import Array
 
-from .skirmish import UNIT_TYPES
+from .skirmish import Skirmish
+from .skirmish_units import UNIT_TYPES
 
 _CELLS = 32
 _FLOOR = ((226, 222, 210), (214, 219, 206), (196, 206, 190))  # by level: low, middle, high
@@ -60,12 +61,12 @@ class Snapshot:
     outcome: str  # "", or at the end: won, lost, draw, time
 
 
-def snapshot(env: Any, index: int = 0, *, ended: bool = False) -> Snapshot:
-    """The battle of environment `index` of a native skirmish `env`; `ended`: the last step of its last episode.
+def snapshot(env: Skirmish, index: int = 0, *, ended: bool = False) -> Snapshot:
+    """The battle of environment `index` of `env`; `ended`: the last step of its last episode.
 
     The outcome is that of the step just played, so take it before the next one.
     """
-    units = env.units(index, ended)
+    units = env.units(index, ended=ended)
     spec = env.spec
     outcome = ""
     if ended:
@@ -79,10 +80,10 @@ def snapshot(env: Any, index: int = 0, *, ended: bool = False) -> Snapshot:
     return Snapshot(
         id=spec.id,
         n_agents=spec.n_agents,
-        terrain=tuple(env.terrain),
+        terrain=env.terrain,
         units=units,
         limits=env.unit_limits,
-        step=env.episode_step(index, ended),
+        step=env.episode_step(index, ended=ended),
         episode_limit=spec.episode_limit,
         outcome=outcome,
     )
