@@ -11,12 +11,35 @@
 
 namespace powqmix::skirmish {
 
-// Pairs of units that touch or may do so after a correction, in the order of their x.
-struct Pairs {
-  static constexpr int kMost = kMaxUnits * (kMaxUnits - 1) / 2;
-  static constexpr float kSkin = 0.2f;  // gap up to which a pair is kept for the later passes
-  int count = 0;
-  uint8_t first[kMost + 1], second[kMost + 1];
+// How firmly a unit holds its place.
+enum Stance : uint8_t {
+  kRooted,  // cannot move
+  kWalks,
+  kFights,  // stands, in range of its target
+  kIdles,
+  kStances,
+};
+
+// Of an overlap with [v], the part that [u] gives way in a loop; by whether they are enemies. Friends part by
+// half of it: crowds that press on can be squeezed together, as a swarm around its prey is. Enemies part at
+// once.
+constexpr float kShare[2][kStances][kStances] = {
+    // v: rooted, walks, fights, idles
+    {{0, 0, 0, 0}, {0.5f, 0.25f, 0.5f, 0.25f}, {0.5f, 0, 0.25f, 0.25f}, {0.5f, 0.25f, 0.25f, 0.25f}},
+    {{0, 0, 0, 0}, {1, 0.5f, 1, 1}, {1, 0, 0.5f, 0.5f}, {1, 0, 0.5f, 0.5f}},
+};
+
+// The living in the order of their x, and the pairs among them that touch or may do so after a correction.
+struct Crowd {
+  static constexpr int kMostPairs = kMaxUnits * (kMaxUnits - 1) / 2;
+  static constexpr float kSkin = 0.1f;  // gap up to which a pair is kept
+  int n = 0, pairs = 0;
+  float x[kMaxUnits], y[kMaxUnits], reach[kMaxUnits];
+  uint8_t unit[kMaxUnits];
+  uint8_t group[kMaxUnits];   // bit 0: side, bit 1: flies
+  uint8_t stance[kMaxUnits];  // Stance
+  uint8_t active[kMaxUnits];  // has walked or was pushed
+  uint8_t first[kMostPairs + 1], second[kMostPairs + 1];
 };
 
 // Insertion sort: the order of one loop is almost that of the next.
@@ -29,85 +52,66 @@ inline void sort_by_x(Battle& b) {
   }
 }
 
-// Sweeps over the living in the order of their x: only who is near in x is looked at.
-inline void find_pairs(Battle& b, Pairs& pairs) {
+// Sweeps along x: only who is near in x is looked at.
+inline void gather(Battle& b, Crowd& crowd) {
   sort_by_x(b);
-  float x[kMaxUnits], y[kMaxUnits], reach[kMaxUnits], widest = 0;
-  int n = 0;
-  for (; n < b.n_units && b.alive(b.by_x[n]); ++n) {  // the dead stand far to the east
-    const int u = b.by_x[n];
-    x[n] = b.x[u];
-    y[n] = b.y[u];
-    reach[n] = b.separation[u];
-    widest = std::max(widest, reach[n]);
+  float widest = 0;
+  for (; crowd.n < b.n_units && b.alive(b.by_x[crowd.n]); ++crowd.n) {  // the dead stand far to the east
+    const int i = crowd.n, u = b.by_x[i];
+    crowd.unit[i] = static_cast<uint8_t>(u);
+    crowd.x[i] = b.x[u];
+    crowd.y[i] = b.y[u];
+    crowd.reach[i] = b.separation[u];
+    crowd.group[i] = static_cast<uint8_t>(b.is_ally(u) + 2 * b.flying[u]);
+    crowd.stance[i] = b.rooted[u] ? kRooted : b.moving[u] ? kWalks : b.engaged[u] ? kFights : kIdles;
+    crowd.active[i] = b.moving[u];
+    widest = std::max(widest, b.separation[u]);
   }
-  for (int i = 0; i < n; ++i) {
-    const float mine = reach[i] + Pairs::kSkin, end = x[i] + mine + widest;
-    for (int j = i + 1; j < n && x[j] < end; ++j) {
-      const float dx = x[j] - x[i], dy = y[j] - y[i], wanted = mine + reach[j];
-      pairs.first[pairs.count] = b.by_x[i];
-      pairs.second[pairs.count] = b.by_x[j];
-      pairs.count += dx * dx + dy * dy < wanted * wanted;
+  for (int i = 0; i < crowd.n; ++i) {
+    const float mine = crowd.reach[i] + Crowd::kSkin, end = crowd.x[i] + mine + widest;
+    for (int j = i + 1; j < crowd.n && crowd.x[j] < end; ++j) {
+      const float dx = crowd.x[j] - crowd.x[i], dy = crowd.y[j] - crowd.y[i], wanted = mine + crowd.reach[j];
+      const bool same_layer = ((crowd.group[i] ^ crowd.group[j]) & 2) == 0;
+      crowd.first[crowd.pairs] = static_cast<uint8_t>(i);
+      crowd.second[crowd.pairs] = static_cast<uint8_t>(j);
+      crowd.pairs += (dx * dx + dy * dy < wanted * wanted) & same_layer;
     }
   }
 }
 
-// Sums of the corrections of one pass, all taken from the same positions: no unit is corrected before
-// another.
-struct Pushes {
-  explicit Pushes(int n_units) {  // the rest is never looked at
-    std::fill_n(x, n_units, 0.0f);
-    std::fill_n(y, n_units, 0.0f);
-    std::fill_n(count, n_units, uint8_t{0});
-  }
-  float x[kMaxUnits], y[kMaxUnits];
-  uint8_t count[kMaxUnits];
-};
-
-// u's part of the correction of an overlap with v; v's part is the same question the other way round.
-inline float yield_share(const Battle& b, int u, int v) {
-  if (b.rooted[u]) return 0.0f;
-  if (b.rooted[v]) return 1.0f;
-  if (b.moving[u] == b.moving[v]) return 0.5f;
-  const int still = b.moving[u] ? v : u;
-  // Enemies block, friends that fight stand firm, idle friends make way as far as who pushes them yields.
-  const bool firm = b.is_ally(u) != b.is_ally(v) || b.engaged[still];
-  return !firm ? 0.5f : still == u ? 0.0f : 1.0f;
-}
-
-// Where the way of u, which walks to a fight, is closed by v: begins a detour on the side that v leaves open.
-inline void begin_detour(Battle& b, int u, int v, float nx, float ny) {
-  if (!b.moving[u] || b.moving[v] || !b.engaged[v] || b.order[u] == kMove || b.is_ally(u) != b.is_ally(v))
-    return;
+// The way of u, which walks to a fight, is closed by a friend: begins a detour on the side that it leaves
+// open.
+inline void begin_detour(Battle& b, int u, float nx, float ny) {
   const float ahead = b.face_x[u] * nx + b.face_y[u] * ny, left = b.face_x[u] * ny - b.face_y[u] * nx;
-  if (ahead <= 0.3f) return;
+  if (ahead <= 0.3f || b.order[u] == kMove) return;
   if (b.detour[u] == 0) b.detour_side[u] = left > 0 ? -1 : 1;
   b.detour[u] = kDetourMemory;
 }
 
-inline void push(Pushes& pushes, int u, float x, float y) {
-  pushes.x[u] += x;
-  pushes.y[u] += y;
-  ++pushes.count[u];
-}
-
-// Whether u and v overlapped and one of them has to give way.
-inline bool push_apart(Battle& b, int u, int v, Pushes& pushes) {
-  const float dx = b.x[v] - b.x[u], dy = b.y[v] - b.y[u];
-  const float reach = b.separation[u] + b.separation[v];
-  const float d2 = dx * dx + dy * dy;
-  if (d2 >= reach * reach || b.flying[u] != b.flying[v]) return false;
-  const float far = std::sqrt(d2);
+// Moves two units that overlap apart; returns whether they did.
+inline bool push_apart(Battle& b, Crowd& crowd, int i, int j) {
+  const float dx = crowd.x[j] - crowd.x[i], dy = crowd.y[j] - crowd.y[i];
+  const float reach = crowd.reach[i] + crowd.reach[j], d2 = dx * dx + dy * dy;
+  if (d2 >= reach * reach) return false;
+  const float far = std::sqrt(d2), inverse = far > 1e-5f ? 1.0f / far : 0.0f;
   // Two units on one point part along a direction that depends on which they are, nothing else.
-  const float nx = far > 1e-5f ? dx / far : (u & 1 ? 0.8f : -0.6f);
-  const float ny = far > 1e-5f ? dy / far : (u & 2 ? 0.6f : -0.8f);
-  begin_detour(b, u, v, nx, ny);
-  begin_detour(b, v, u, -nx, -ny);
-  const float overlap = reach - far;
-  const float mine = overlap * yield_share(b, u, v), theirs = overlap * yield_share(b, v, u);
-  if (mine > 0) push(pushes, u, -nx * mine, -ny * mine);
-  if (theirs > 0) push(pushes, v, nx * theirs, ny * theirs);
-  return mine > 0 || theirs > 0;
+  const float nx = far > 1e-5f ? dx * inverse : (crowd.unit[i] & 1 ? 0.8f : -0.6f);
+  const float ny = far > 1e-5f ? dy * inverse : (crowd.unit[i] & 2 ? 0.6f : -0.8f);
+  const int one = crowd.stance[i], other = crowd.stance[j];
+  const bool enemies = crowd.group[i] != crowd.group[j];
+  if (!enemies) {
+    if (one == kWalks && other == kFights) begin_detour(b, crowd.unit[i], nx, ny);
+    if (one == kFights && other == kWalks) begin_detour(b, crowd.unit[j], -nx, -ny);
+  }
+  const float mine = (reach - far) * kShare[enemies][one][other];
+  const float theirs = (reach - far) * kShare[enemies][other][one];
+  crowd.x[i] -= nx * mine;
+  crowd.y[i] -= ny * mine;
+  crowd.x[j] += nx * theirs;
+  crowd.y[j] += ny * theirs;
+  crowd.active[i] |= mine > 0;
+  crowd.active[j] |= theirs > 0;
+  return true;
 }
 
 // Keeps a unit off walls and inside the map. The distance field is read only when a wall may have come near.
@@ -132,39 +136,28 @@ inline void keep_off_walls(Battle& b, const Rules& rules, int u) {
   b.slack[u] = 0;
 }
 
-// Loop phase 4: those that walked make room, in passes until nothing overlaps or kPasses are done.
+// Loop phase 4: those that walked make room, pair after pair, from the west and from the east in turn, so
+// that no side of the map comes first.
 inline void separate(Battle& b, const Rules& rules) {
-  constexpr int kPasses = 2;
-  bool active[kMaxUnits];  // has walked or was pushed: may have come closer to others
-  bool any = false;
-  for (int u = 0; u < b.n_units; ++u) {
-    active[u] = b.moving[u];
-    any |= active[u];
-  }
+  bool any = b.crowded != 0;
+  for (int u = 0; u < b.n_units; ++u) any |= b.moving[u] != 0;
   if (!any) return;
-  Pairs pairs;
-  find_pairs(b, pairs);
-  for (int pass = 0; pass < kPasses; ++pass) {
-    Pushes pushes(b.n_units);
-    bool pushed = false;
-    for (int k = 0; k < pairs.count; ++k) {
-      const int u = pairs.first[k], v = pairs.second[k];
-      if (active[u] || active[v]) pushed |= push_apart(b, u, v, pushes);
-    }
-    if (!pushed) break;
-    for (int u = 0; u < b.n_units; ++u) {
-      if (pushes.count[u] == 0) continue;
-      // Several pushes are averaged, and a little more: their plain sum would throw crowds about.
-      const float scale = pushes.count[u] == 1 ? 1.0f : 1.5f / pushes.count[u];
-      const float px = pushes.x[u] * scale, py = pushes.y[u] * scale;
-      b.x[u] += px;
-      b.y[u] += py;
-      b.slack[u] -= std::abs(px) + std::abs(py);
-      active[u] = true;
-    }
+  Crowd crowd;
+  gather(b, crowd);
+  const bool eastward = b.loop % 2 == 0;
+  bool pushed = false;
+  for (int k = 0; k < crowd.pairs; ++k) {
+    const int pair = eastward ? k : crowd.pairs - 1 - k;
+    pushed |= push_apart(b, crowd, crowd.first[pair], crowd.second[pair]);
   }
-  for (int u = 0; u < b.n_units; ++u) {
-    if (active[u]) keep_off_walls(b, rules, u);
+  b.crowded = pushed;
+  for (int i = 0; i < crowd.n; ++i) {
+    if (!crowd.active[i]) continue;
+    const int u = crowd.unit[i];
+    b.slack[u] -= std::abs(crowd.x[i] - b.x[u]) + std::abs(crowd.y[i] - b.y[u]);
+    b.x[u] = crowd.x[i];
+    b.y[u] = crowd.y[i];
+    keep_off_walls(b, rules, u);
   }
 }
 
