@@ -48,9 +48,9 @@ struct alignas(64) Battle {
   uint8_t detour[kMaxUnits];      // loops for which it still walks around friends that stand in its way
   int8_t detour_side[kMaxUnits];  // 1: to its left, -1: to its right
   uint8_t flying[kMaxUnits], rooted[kMaxUnits];  // of the type: flies; cannot move
-  uint8_t by_x[kMaxUnits];                       // all units in the order of their x, as of the last loop
-  int16_t last_action[kMaxUnits];                // of agents, -1 before the first step
-  uint8_t crowded;                               // whether units overlapped in the last loop
+  uint8_t from_west[kMaxUnits];    // all units in the order of their western edges, as of the last loop
+  int16_t last_action[kMaxUnits];  // of agents, -1 before the first step
+  uint8_t crowded;                 // whether units overlapped in the last loop
   int32_t n_allies, n_units;
   int32_t step;
   uint32_t loop;

@@ -29,11 +29,13 @@ constexpr float kShare[2][kStances][kStances] = {
     {{0, 0, 0, 0}, {1, 0.5f, 1, 1}, {1, 0, 0.5f, 0.5f}, {1, 0, 0.5f, 0.5f}},
 };
 
-// The living in the order of their x, and the pairs among them that touch or may do so after a correction.
+// The living in the order of their western edges, and the pairs among them that touch or may do so after a
+// correction.
 struct Crowd {
   static constexpr int kMostPairs = kMaxUnits * (kMaxUnits - 1) / 2;
   static constexpr float kSkin = 0.1f;  // gap up to which a pair is kept
   int n = 0, pairs = 0;
+  float west[kMaxUnits];  // x - reach
   float x[kMaxUnits], y[kMaxUnits], reach[kMaxUnits];
   uint8_t unit[kMaxUnits];
   uint8_t group[kMaxUnits];   // bit 0: side, bit 1: flies
@@ -43,33 +45,34 @@ struct Crowd {
 };
 
 // Insertion sort: the order of one loop is almost that of the next.
-inline void sort_by_x(Battle& b) {
+inline void sort_from_west(Battle& b) {
+  float west[kMaxUnits];
+  for (int u = 0; u < b.n_units; ++u) west[u] = b.x[u] - b.separation[u];
   for (int i = 1; i < b.n_units; ++i) {
-    const uint8_t u = b.by_x[i];
+    const uint8_t u = b.from_west[i];
     int j = i;
-    for (; j > 0 && b.x[b.by_x[j - 1]] > b.x[u]; --j) b.by_x[j] = b.by_x[j - 1];
-    b.by_x[j] = u;
+    for (; j > 0 && west[b.from_west[j - 1]] > west[u]; --j) b.from_west[j] = b.from_west[j - 1];
+    b.from_west[j] = u;
   }
 }
 
 // Sweeps along x: only who is near in x is looked at.
 inline void gather(Battle& b, Crowd& crowd) {
-  sort_by_x(b);
-  float widest = 0;
-  for (; crowd.n < b.n_units && b.alive(b.by_x[crowd.n]); ++crowd.n) {  // the dead stand far to the east
-    const int i = crowd.n, u = b.by_x[i];
+  sort_from_west(b);
+  for (; crowd.n < b.n_units && b.alive(b.from_west[crowd.n]); ++crowd.n) {  // the dead stand far to the east
+    const int i = crowd.n, u = b.from_west[i];
     crowd.unit[i] = static_cast<uint8_t>(u);
+    crowd.west[i] = b.x[u] - b.separation[u];
     crowd.x[i] = b.x[u];
     crowd.y[i] = b.y[u];
     crowd.reach[i] = b.separation[u];
     crowd.group[i] = static_cast<uint8_t>(b.is_ally(u) + 2 * b.flying[u]);
     crowd.stance[i] = b.rooted[u] ? kRooted : b.moving[u] ? kWalks : b.engaged[u] ? kFights : kIdles;
     crowd.active[i] = b.moving[u];
-    widest = std::max(widest, b.separation[u]);
   }
   for (int i = 0; i < crowd.n; ++i) {
-    const float mine = crowd.reach[i] + Crowd::kSkin, end = crowd.x[i] + mine + widest;
-    for (int j = i + 1; j < crowd.n && crowd.x[j] < end; ++j) {
+    const float mine = crowd.reach[i] + Crowd::kSkin, east = crowd.x[i] + mine;
+    for (int j = i + 1; j < crowd.n && crowd.west[j] < east; ++j) {
       const float dx = crowd.x[j] - crowd.x[i], dy = crowd.y[j] - crowd.y[i], wanted = mine + crowd.reach[j];
       const bool same_layer = ((crowd.group[i] ^ crowd.group[j]) & 2) == 0;
       crowd.first[crowd.pairs] = static_cast<uint8_t>(i);

@@ -148,7 +148,7 @@ void clear_units(Battle& b) {
   for (int u = 0; u < kMaxUnits; ++u) {
     b.x[u] = kPaddingX + 100.0f * u;
     b.y[u] = kPaddingX;
-    b.by_x[u] = static_cast<uint8_t>(u);
+    b.from_west[u] = static_cast<uint8_t>(u);
     b.target[u] = b.follow_target[u] = b.last_attacker[u] = b.shot_at[u] = b.last_action[u] = -1;
   }
 }
