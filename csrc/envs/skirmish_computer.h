@@ -72,6 +72,22 @@ inline void set_target(Battle& b, int u, int target) {
   b.swing[u] = 0;
 }
 
+// Whether u stands where its attack-move leads, as near as friends that stand there leave room.
+inline bool has_arrived(const Battle& b, int u) {
+  constexpr float kNear = 1.5f;
+  const float dx = b.goal_x[u] - b.x[u], dy = b.goal_y[u] - b.y[u];
+  return dx * dx + dy * dy < kNear * kNear;
+}
+
+// Where the computer plays both sides, each side's survivors may stand where the other began: they go on to
+// where the nearest foe is.
+inline void march_on(Battle& b, const Rules& rules, int u) {
+  const int foe = choose_foe(b, rules, u, true);
+  if (foe < 0) return;
+  b.goal_x[u] = b.x[foe];
+  b.goal_y[u] = b.y[foe];
+}
+
 inline void look_around(Battle& b, const Rules& rules, int u) {
   const UnitStats& s = rules.of(b, u);
   const int current = b.target[u];
@@ -95,6 +111,7 @@ inline void look_around(Battle& b, const Rules& rules, int u) {
     foe = choose_foe(b, rules, u, true);
   }
   set_target(b, u, foe);
+  if (foe < 0 && rules.ally_computer && has_arrived(b, u)) march_on(b, rules, u);
 }
 
 // Loop phase 2: orders of the sides that the computer plays.

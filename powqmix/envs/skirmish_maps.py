@@ -8,6 +8,7 @@ A map of your own, for `skirmish/<any name>` with `map_file=PATH`:
     enemies: [[zergling, 12, [23, 16]]]
     types: [marine, zergling]       # order of the unit-type one-hot; left out: all types, if there is more than one
     goal: [9, 16]                   # of the enemies' attack-move, or nearest, between, none; left out: amid the allies
+    ally_goal: [23, 16]             # of the allies', where the computer plays them (mirror); left out: amid the enemies
 
 `10gen_{terran,protoss,zerg}_{N}v{M}` draws unit types and positions anew each episode, the idea of SMACv2 (Ellis et
 al., 2023, arXiv 2212.07489).
@@ -36,7 +37,7 @@ _RACES: dict[str, tuple[list[str], list[float], list[str]]] = {
 }
 _GENERATED_SIZES = ("5v5", "10v10", "10v11", "20v20", "20v23")
 _REQUIRED = ("limit", "terrain", "allies", "enemies")
-_KNOWN = (*_REQUIRED, "types", "enemy_types", "goal")
+_KNOWN = (*_REQUIRED, "types", "enemy_types", "goal", "ally_goal")
 
 
 def map_names() -> list[str]:
@@ -106,7 +107,7 @@ def load_map(name: str, raw: Mapping[str, Any], *, types_by_default: bool) -> di
         "enemy_march": march,
         "enemy_goal": _point(goal, f"{where}: goal") if march == "point" else (0.0, 0.0),
         "ally_march": "point",
-        "ally_goal": _middle(enemies),
+        "ally_goal": _point(raw.get("ally_goal", list(_middle(enemies))), f"{where}: ally_goal"),
         "draw_types": [],
         "draw_weights": [],
         "draw_weak_types": [],
