@@ -12,7 +12,7 @@ int unit_count(const std::vector<UnitGroup>& groups) {
 }
 
 std::vector<Point> pack_spawns(const std::vector<UnitType>& types, const std::vector<Point>& at,
-                               const Profile& profile, const Terrain& terrain, bool mirrored) {
+                               const Profile& profile, const Terrain& terrain, Point flip) {
   constexpr int kRings = 80, kRays = 48;
   constexpr float kRingStep = 0.125f, kGap = 0.02f, kTurn = 6.2831853f;
   std::vector<Point> placed;
@@ -26,7 +26,7 @@ std::vector<Point> pack_spawns(const std::vector<UnitType>& types, const std::ve
         const int turn = (ray + 1) / 2 * (ray % 2 == 0 ? 1 : -1);
         const float angle = kTurn * 0.5f - kTurn * turn / kRays;
         const float dx = ring * kRingStep * std::cos(angle), dy = ring * kRingStep * std::sin(angle);
-        const Point p{at[unit].x + (mirrored ? -dx : dx), at[unit].y + dy};
+        const Point p{at[unit].x + flip.x * dx, at[unit].y + flip.y * dy};
         if (!stats.flies && terrain.layer(stats.walks_cliffs).distance(p.x, p.y) < WalkLayer::kClearance) {
           continue;
         }

@@ -49,10 +49,9 @@ struct MapSpec {
 int unit_count(const std::vector<UnitGroup>& groups);
 
 // Where units of these types stand when all of them appear at one point: each in turn takes the free place
-// nearest to its point (ties: towards the side they come from, then by angle), at its separation from the
-// others and on ground it can stand on. Offsets of groups with `mirrored` are reflected in x, so that two
-// equal teams face each other alike.
+// nearest to its point (ties: by angle, due west first), at its separation from the others and on ground it
+// can stand on. Offsets are multiplied by `flip`, so that two equal teams face each other alike.
 std::vector<Point> pack_spawns(const std::vector<UnitType>& types, const std::vector<Point>& at,
-                               const Profile& profile, const Terrain& terrain, bool mirrored);
+                               const Profile& profile, const Terrain& terrain, Point flip);
 
 }  // namespace powqmix::skirmish

@@ -95,6 +95,15 @@ void spread(Battle& b, const Rules& rules) {
   std::fill(b.moving, b.moving + kMaxUnits, static_cast<uint8_t>(0));
 }
 
+Point middle(const std::vector<UnitGroup>& groups) {
+  Point sum;
+  for (const UnitGroup& group : groups) {
+    sum.x += group.at.x * group.count / unit_count(groups);
+    sum.y += group.at.y * group.count / unit_count(groups);
+  }
+  return sum;
+}
+
 Point centre(const Battle& b, int first, int last) {
   Point c;
   for (int u = first; u < last; ++u) {
@@ -124,19 +133,22 @@ void set_march(Battle& b, const Rules& rules, int first, int last, March march, 
 Spawns make_spawns(const MapSpec& map, const Profile& profile, const Terrain& terrain) {
   Spawns s;
   std::vector<Point> at;
-  const auto add = [&](const std::vector<UnitGroup>& groups, bool mirrored) {
+  const auto add = [&](const std::vector<UnitGroup>& groups, Point flip) {
     std::vector<UnitType> types;
     std::vector<Point> points;
     for (const UnitGroup& group : groups) {
       types.insert(types.end(), group.count, group.type);
       points.insert(points.end(), group.count, group.at);
     }
-    const std::vector<Point> places = pack_spawns(types, points, profile, terrain, mirrored);
+    const std::vector<Point> places = pack_spawns(types, points, profile, terrain, flip);
     s.types.insert(s.types.end(), types.begin(), types.end());
     s.places.insert(s.places.end(), places.begin(), places.end());
   };
-  add(map.allies, false);
-  add(map.enemies, true);
+  // The enemies' pack is the mirror image of the allies' in the line between them.
+  const Point allies = middle(map.allies), enemies = middle(map.enemies);
+  const bool across = std::abs(enemies.x - allies.x) >= std::abs(enemies.y - allies.y);
+  add(map.allies, {1, 1});
+  add(map.enemies, across ? Point{-1, 1} : Point{1, -1});
   std::vector<UnitType> order = map.types;
   if (order.empty()) order.push_back(map.allies[0].type);
   sort_units(s.types, s.places, order, unit_count(map.allies));
