@@ -100,11 +100,11 @@ inline void fire(Battle& b, const Rules& rules, int u, float late) {
 inline void heal(Battle& b, const Rules& rules, int u) {
   const UnitStats& s = rules.of(b, u);
   const int patient = b.target[u];
-  const float missing = rules.of(b, patient).health - b.health[patient];
+  const float full = rules.of(b, patient).health, missing = full - b.health[patient];
   const float given = std::min({s.heal, missing, b.energy[u] / s.energy_per_health});
   if (given <= 0) return;
-  b.health[patient] += given;
-  b.energy[u] -= given * s.energy_per_health;
+  b.health[patient] = std::min(full, b.health[patient] + given);
+  b.energy[u] = std::max(0.0f, b.energy[u] - given * s.energy_per_health);
   b.shot_at[u] = static_cast<int16_t>(patient);
 }
 
@@ -165,10 +165,18 @@ inline void attack(Battle& b, const Rules& rules) {
   }
 }
 
-// Loop phase 6: the dead leave, and what explodes on death does, until nothing more dies. Returns how many
-// died.
-inline int bury(Battle& b, const Rules& rules) {
-  int dead = 0;
+// Puts a dead unit out of everybody's reach.
+inline void send_off(Battle& b, int u) {
+  b.x[u] = kPaddingX + 100.0f * u;
+  b.y[u] = kPaddingX;
+  b.health[u] = b.shield[u] = b.energy[u] = b.cooldown[u] = b.swing[u] = b.follow_up[u] = 0;
+  b.order[u] = kIdle;
+  b.target[u] = b.follow_target[u] = -1;
+  b.engaged[u] = b.moving[u] = 0;
+}
+
+// Loop phase 6: the dead leave, and what explodes on death does, until nothing more dies.
+inline void bury(Battle& b, const Rules& rules) {
   for (bool again = true; again;) {
     again = false;
     for (int u = 0; u < b.n_units; ++u) {
@@ -177,16 +185,9 @@ inline int bury(Battle& b, const Rules& rules) {
         explode(b, rules, u);
         again = true;
       }
-      b.x[u] = kPaddingX + 100.0f * u;
-      b.y[u] = kPaddingX;
-      b.health[u] = b.shield[u] = b.energy[u] = b.cooldown[u] = b.swing[u] = b.follow_up[u] = 0;
-      b.order[u] = kIdle;
-      b.target[u] = b.follow_target[u] = -1;
-      b.engaged[u] = b.moving[u] = 0;
-      ++dead;
+      send_off(b, u);
     }
   }
-  return dead;
 }
 
 }  // namespace powqmix::skirmish

@@ -1,9 +1,12 @@
 #include "envs/skirmish_game.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
 #include "envs/skirmish_agents.h"
+#include "envs/skirmish_check.h"
 #include "envs/skirmish_combat.h"
 #include "envs/skirmish_computer.h"
 #include "envs/skirmish_movement.h"
@@ -55,24 +58,6 @@ EnvSpec spec_of(const MapSpec& map, const Profile& profile, const Options& optio
   spec.episode_limit = map.episode_limit;
   spec.has_win = true;
   return spec;
-}
-
-// Whether bytes from outside may become a battle: every index that the rules follow lies where it may.
-bool plausible(const Battle& b, const Skirmish& game) {
-  const int n = game.n_units(), actions = game.spec().n_actions;
-  if (b.n_units != n || b.n_allies != game.spec().n_agents || b.step < 0 ||
-      b.step > game.spec().episode_limit)
-    return false;
-  const auto is_unit = [n](int u) { return u >= -1 && u < n; };
-  for (int u = 0; u < kMaxUnits; ++u) {
-    if (b.type[u] >= kUnitTypes || b.order[u] > kAttackMove || b.last_action[u] < -1 ||
-        b.last_action[u] >= actions || !is_unit(b.target[u]) || !is_unit(b.follow_target[u]) ||
-        !is_unit(b.last_attacker[u]) || !is_unit(b.shot_at[u]) || !std::isfinite(b.x[u]) ||
-        !std::isfinite(b.y[u])) {
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace
@@ -187,24 +172,31 @@ int Skirmish::episode_step(int e, bool ended) const {
 
 void Skirmish::stage(int e, const float* table) {
   require_begun(e);
-  Battle& b = battles_[e];
+  Battle b = battles_[e];
   for (int u = 0; u < n_units_; ++u, table += kStaged) {
+    const UnitStats& s = rules_.of(b, u);
     b.x[u] = table[kX];
     b.y[u] = table[kY];
     b.health[u] = table[kHealth];
     b.shield[u] = table[kShield];
     b.energy[u] = table[kEnergy];
     b.cooldown[u] = table[kCooldown];
-    b.separation[u] = rules_.of(b, u).separation;
-    b.radius[u] = rules_.of(b, u).radius;
+    b.separation[u] = s.separation;  // a dead unit may live again
+    b.radius[u] = s.radius;
     b.target[u] = b.follow_target[u] = b.last_attacker[u] = b.shot_at[u] = -1;
     b.swing[u] = b.follow_up[u] = b.slack[u] = 0;
-    b.engaged[u] = b.moving[u] = b.scan_wait[u] = 0;
+    b.engaged[u] = b.moving[u] = b.scan_wait[u] = b.detour[u] = 0;
     b.shield_wait[u] = 0;
-    if (b.order[u] != kAttackMove || !b.alive(u)) b.order[u] = kIdle;
-    if (b.alive(u) && (!b.is_ally(u) || options_.mirror)) b.order[u] = kAttackMove;
+    b.order[u] = !b.is_ally(u) || options_.mirror ? kAttackMove : kIdle;
+    if (b.health[u] == 0) send_off(b, u);
   }
-  bury(b, rules_);
+  if (!is_plausible(b, battles_[e], rules_, spec().n_actions, spec().episode_limit)) {
+    throw std::invalid_argument(
+        spec().id +
+        ": staged units must stand on the map (0 <= x, y < 32), with at most the health, shield and "
+        "energy of their types and a cooldown of at least 0 (health 0: dead)");
+  }
+  battles_[e] = b;
   show(e);
 }
 
@@ -216,7 +208,13 @@ bool Skirmish::load_game(int e, const std::string& bytes) {
   if (bytes.size() != sizeof(Battle)) return false;
   Battle b;
   std::memcpy(&b, bytes.data(), sizeof(Battle));
-  if (!plausible(b, *this)) return false;
+  if (!is_plausible(b, battles_[e], rules_, spec().n_actions, spec().episode_limit)) return false;
+  for (int u = 0; u < n_units_; ++u) {  // the types say where their one-hot bits are
+    const bool known = map_.teams == Teams::kFixed
+                           ? b.type[u] == spawns_.types[u]
+                           : std::count(map_.draw_types.begin(), map_.draw_types.end(), b.type[u]) > 0;
+    if (!known) return false;
+  }
   battles_[e] = b;
   return true;
 }

@@ -124,6 +124,7 @@ inline void keep_off_walls(Battle& b, const Rules& rules, int u) {
   if (s.flies) {
     b.x[u] = std::min(std::max(b.x[u], 0.1f), kMapSize - 0.1f);
     b.y[u] = std::min(std::max(b.y[u], 0.1f), kMapSize - 0.1f);
+    b.slack[u] = 0;
     return;
   }
   const WalkLayer& layer = rules.terrain->layer(s.walks_cliffs);
