@@ -108,8 +108,9 @@ StepResult Skirmish::play(int e, const int32_t* actions) {
     ++b.loop;
     advance_timers(b, rules_);
     command(b, rules_);
+    const Places before = places(b);
     move(b, rules_);
-    separate(b, rules_);
+    separate(b, rules_, before);
     attack(b, rules_);
     bury(b, rules_);
   }

@@ -10,18 +10,24 @@ namespace powqmix::skirmish {
 constexpr float kRangeSlop = 1.0f;  // how far beyond its range an attacker keeps firing
 constexpr float kHealSlop = 0.5f;
 // Who runs into a friend that stands and fights walks around it (separation says when): for kDetourLoops at
-// 60 degrees to its way, and on the same side if it runs into another one within kDetourMemory loops.
-constexpr int kDetourLoops = 3, kDetourMemory = 16;
-constexpr float kDetourCosine = 0.5f, kDetourSine = 0.8660254f;
+// 35 degrees to its way, and on the same side if it runs into another one within kDetourMemory loops.
+constexpr int kDetourLoops = 5, kDetourMemory = 16;
+constexpr float kDetourCosine = 0.819152f, kDetourSine = 0.573576f;
 
-// Where everybody will stand: all decide by where the others stood at the loop's start, so no side moves
-// first.
-struct Steps {
+// Where everybody stands at one moment.
+struct Places {
   float x[kMaxUnits], y[kMaxUnits];
 };
 
+inline Places places(const Battle& b) {
+  Places p;
+  std::copy_n(b.x, b.n_units, p.x);
+  std::copy_n(b.y, b.n_units, p.y);
+  return p;
+}
+
 // Walks up to `reach` towards `to`; returns whether it arrives there.
-inline bool walk(Battle& b, const Rules& rules, int u, Point to, float reach, Steps& steps) {
+inline bool walk(Battle& b, const Rules& rules, int u, Point to, float reach, Places& steps) {
   const UnitStats& s = rules.of(b, u);
   Point way = to;
   if (!s.flies) way = rules.terrain->layer(s.walks_cliffs).waypoint({b.x[u], b.y[u]}, to);
@@ -48,7 +54,7 @@ inline bool walk(Battle& b, const Rules& rules, int u, Point to, float reach, St
 }
 
 // Approaches the target, or stands and fights it. Leaving range + slop drops a started attack.
-inline void pursue(Battle& b, const Rules& rules, int u, float range, float slop, Steps& steps) {
+inline void pursue(Battle& b, const Rules& rules, int u, float range, float slop, Places& steps) {
   const int target = b.target[u];
   const float dx = b.x[target] - b.x[u], dy = b.y[target] - b.y[u];
   const float gap = std::sqrt(dx * dx + dy * dy) - b.radius[u] - b.radius[target];
@@ -65,13 +71,10 @@ inline void pursue(Battle& b, const Rules& rules, int u, float range, float slop
   walk(b, rules, u, {b.x[target], b.y[target]}, gap - range + 1e-3f, steps);
 }
 
-// Loop phase 3: everybody moves by its order.
+// Loop phase 3: everybody moves by its order. All decide by where the others stood at the loop's start, so no
+// side moves first.
 inline void move(Battle& b, const Rules& rules) {
-  Steps steps;
-  for (int u = 0; u < b.n_units; ++u) {
-    steps.x[u] = b.x[u];
-    steps.y[u] = b.y[u];
-  }
+  Places steps = places(b);
   for (int u = 0; u < b.n_units; ++u) {
     b.moving[u] = 0;
     if (b.order[u] == kIdle || !b.alive(u)) continue;
@@ -91,10 +94,8 @@ inline void move(Battle& b, const Rules& rules) {
       if (arrived && b.order[u] == kMove) b.order[u] = kIdle;
     }
   }
-  for (int u = 0; u < b.n_units; ++u) {
-    b.x[u] = steps.x[u];
-    b.y[u] = steps.y[u];
-  }
+  std::copy_n(steps.x, b.n_units, b.x);
+  std::copy_n(steps.y, b.n_units, b.y);
 }
 
 }  // namespace powqmix::skirmish

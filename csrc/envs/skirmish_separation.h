@@ -20,12 +20,11 @@ enum Stance : uint8_t {
   kStances,
 };
 
-// Of an overlap with [v], the part that [u] gives way in a loop; by whether they are enemies. Friends part by
-// half of it: crowds that press on can be squeezed together, as a swarm around its prey is. Enemies part at
-// once.
+// Of an overlap with [v], the part that [u] gives way in a loop; by whether they are enemies. Enemies part
+// at once, so do friends of whom one stands; friends on the march part by half: crowds can be squeezed.
 constexpr float kShare[2][kStances][kStances] = {
     // v: rooted, walks, fights, idles
-    {{0, 0, 0, 0}, {0.5f, 0.25f, 0.5f, 0.25f}, {0.5f, 0, 0.25f, 0.25f}, {0.5f, 0.25f, 0.25f, 0.25f}},
+    {{0, 0, 0, 0}, {1, 0.25f, 1, 0.25f}, {1, 0, 0.5f, 0.5f}, {1, 0.25f, 0.5f, 0.5f}},
     {{0, 0, 0, 0}, {1, 0.5f, 1, 1}, {1, 0, 0.5f, 0.5f}, {1, 0, 0.5f, 0.5f}},
 };
 
@@ -140,19 +139,42 @@ inline void keep_off_walls(Battle& b, const Rules& rules, int u) {
   b.slack[u] = 0;
 }
 
+// Who walked and was squeezed deeper between enemies and walls goes back to where it was: nobody slips
+// through a line of enemies that stands.
+inline void hold_lines(Battle& b, const Crowd& crowd, const Places& before) {
+  constexpr float kTolerance = 0.9f;  // of the distance at which two units touch
+  for (int k = 0; k < crowd.pairs; ++k) {
+    const int i = crowd.first[k], j = crowd.second[k];
+    if (crowd.group[i] == crowd.group[j]) continue;
+    const int u = crowd.unit[i], v = crowd.unit[j];
+    const float touch = kTolerance * (crowd.reach[i] + crowd.reach[j]), now = b.distance2(u, v);
+    const float dx = before.x[v] - before.x[u], dy = before.y[v] - before.y[u];
+    if (now >= touch * touch || now >= dx * dx + dy * dy) continue;
+    for (const int w : {u, v}) {
+      if (!b.moving[w]) continue;
+      b.x[w] = before.x[w];
+      b.y[w] = before.y[w];
+      b.slack[w] = 0;
+    }
+  }
+}
+
 // Loop phase 4: those that walked make room, pair after pair, from the west and from the east in turn, so
-// that no side of the map comes first.
-inline void separate(Battle& b, const Rules& rules) {
+// that no side of the map comes first. `before`: where all stood at the loop's start.
+inline void separate(Battle& b, const Rules& rules, const Places& before) {
   bool any = b.crowded != 0;
   for (int u = 0; u < b.n_units; ++u) any |= b.moving[u] != 0;
   if (!any) return;
   Crowd crowd;
   gather(b, crowd);
   const bool eastward = b.loop % 2 == 0;
-  bool pushed = false;
+  bool pushed = false, enemies_met = false;
   for (int k = 0; k < crowd.pairs; ++k) {
     const int pair = eastward ? k : crowd.pairs - 1 - k;
-    pushed |= push_apart(b, crowd, crowd.first[pair], crowd.second[pair]);
+    const int i = crowd.first[pair], j = crowd.second[pair];
+    if (!push_apart(b, crowd, i, j)) continue;
+    pushed = true;
+    enemies_met |= crowd.group[i] != crowd.group[j];
   }
   b.crowded = pushed;
   for (int i = 0; i < crowd.n; ++i) {
@@ -163,6 +185,7 @@ inline void separate(Battle& b, const Rules& rules) {
     b.y[u] = crowd.y[i];
     keep_off_walls(b, rules, u);
   }
+  if (enemies_met) hold_lines(b, crowd, before);
 }
 
 }  // namespace powqmix::skirmish

@@ -90,7 +90,7 @@ void spread(Battle& b, const Rules& rules) {
       b.moving[u] = 1;
       b.slack[u] = 0;
     }
-    separate(b, rules);
+    separate(b, rules, places(b));
   }
   std::fill(b.moving, b.moving + kMaxUnits, static_cast<uint8_t>(0));
 }
