@@ -128,12 +128,14 @@ Point WalkLayer::project(Point p) const {
   return {centre_x_[cell], centre_y_[cell]};
 }
 
+// Walks along the line in strides as long as the nearest wall is far.
 bool WalkLayer::sees(Point a, Point b) const {
-  const float dx = b.x - a.x, dy = b.y - a.y;
-  const int samples = 1 + static_cast<int>(4 * std::sqrt(dx * dx + dy * dy));
-  for (int s = 1; s < samples; ++s) {
-    const float t = static_cast<float>(s) / samples;
-    if (distance(a.x + t * dx, a.y + t * dy) < kSightClearance) return false;
+  constexpr float kShortest = 0.25f;
+  const float dx = b.x - a.x, dy = b.y - a.y, length = std::sqrt(dx * dx + dy * dy);
+  for (float at = 0; at < length;) {
+    const float room = distance(a.x + dx * (at / length), a.y + dy * (at / length)) - kSightClearance;
+    if (room < 0) return false;
+    at += std::max(kShortest, room);
   }
   return true;
 }

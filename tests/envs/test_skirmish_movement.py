@@ -114,19 +114,16 @@ def test_zerglings_walk_around_the_cliff_to_the_colossi() -> None:
     assert env.dead_allies[0] > 0 or units[:2, 3].min() < 150  # they arrived
 
 
-def test_colossi_walk_down_the_cliff() -> None:
-    env = battle("2c_vs_64zg")
-    table = env.units(0)[:, :6].copy()
-    table[2:] = 0
-    table[2] = Unit("zergling", 30, 16).row()
-    table[:2, :2] = [[10, 14.5], [14, 14.5]]
-    env.stage(0, table)
-    assert env.avail_actions[0, :, SOUTH].tolist() == [0, 0]  # SMAC's grid calls the cliff closed to everyone
-    table[:2, 1] = 11
-    table[2, :2] = [12, 15]
-    env.stage(0, table)
-    env.step(np.full((1, 2), FIRST, np.int32))  # in range: no walk
-    assert env.units(0)[2, 2] < 35 or env.terminated[0]
+def test_colossi_cross_a_cliff_and_others_walk_around_it() -> None:
+    # The cliff is y 12 and 13 from x 4 to 27. With a range of 1 both must come close to their target.
+    short = {"colossus": {"range": 1}, "marauder": {"range": 1}, **DUMMY}
+    allies = [Unit("colossus", 14, 15), Unit("marauder", 18, 15)]
+    enemies = [Unit("spine_crawler", 14, 9.5), Unit("spine_crawler", 18, 9.5)]
+    s = scene(allies, enemies, terrain="2c_vs_64zg", stats=short)
+    s.act(FIRST, FIRST + 1, steps=2)
+    assert s.place(0) == pytest.approx((14, 12.75), abs=1e-3)
+    assert s.place(1)[0] > 20
+    assert s.place(1)[1] > 13.9
 
 
 def test_way_through_the_corridor_is_found() -> None:
