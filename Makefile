@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 CPP := $(shell git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 2>/dev/null)
 NATIVE := $(wildcard csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu csrc/include/powqmix/*.h)
 
@@ -25,6 +26,12 @@ $(STAMP): pyproject.toml setup.py CMakeLists.txt constraints.txt $(NATIVE)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test,lint]'
 	@touch $@
 
+demo: $(STAMP)  ## train a small policy within minutes; prints its return, draws its curve and an episode
+	@$(BIN)/powqmix-launch --env predator_prey --preset demo --seed 1 --run-dir $(DEMO)
+	@$(BIN)/powqmix evaluate $(DEMO) --random
+	@$(BIN)/powqmix plot $(DEMO)
+	@$(BIN)/powqmix replay $(DEMO)
+
 test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest
 
@@ -38,6 +45,12 @@ format: $(STAMP)  ## format Python and C++
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP)
+
+bench: $(STAMP)  ## every benchmark that fits in minutes; prints ratios
+	$(BIN)/python benchmarks/envs.py
+	$(BIN)/python benchmarks/actors.py
+	$(BIN)/python benchmarks/wire.py
+	$(BIN)/python benchmarks/kernels.py
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist *.egg-info powqmix/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis $(STAMP)

@@ -8,13 +8,14 @@ import secrets
 import socket as hosts
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zmq
 
 from powqmix.types import Array, Episode, EpisodeSchema
 from powqmix.wire import messages as m
-from powqmix.wire.frames import checksum, describe
+from powqmix.wire.frames import checksum, describe, joined
 from powqmix.wire.parameters import ParameterError, ParameterReader
 from powqmix.wire.sender import SendWindow
 from powqmix.wire.sockets import connect_dealer
@@ -78,7 +79,17 @@ class Link:
     # -- Episodes --------------------------------------------------------------------------------------------------
 
     def send(self, episode: Episode) -> None:
-        """Takes a finished episode; it goes out with the next `pump` that has credit for it."""
+        """Takes a finished episode; it goes out with the next `pump` that has credit for it.
+
+        Raises ValueError if its frames are not those of the schema: too large a message would vanish on the way.
+        """
+        sizes = [frame.nbytes for frame in episode.frames]
+        wanted = [field.nbytes(episode.steps) for field in self.schema.fields]
+        if sizes != wanted or episode.steps > self.schema.episode_limit:
+            raise ValueError(
+                f"an episode of {episode.steps} steps (at most {self.schema.episode_limit}) must have frames of "
+                f"{wanted} bytes, got {sizes}"
+            )
         self.window.offer(episode)
 
     @property
@@ -116,9 +127,9 @@ class Link:
                 episode.truncated, episode.episode_return, episode.battle_won, episode.epsilon,
                 checksum(episode.frames), self.window.sent, self.window.acked_upto,
             )  # fmt: skip
-            self._put([m.encode(header), *episode.frames])
+            self._put([m.encode(header), *joined(episode.frames)])
 
-    def _put(self, parts: list[bytes | Array]) -> None:
+    def _put(self, parts: list[Any]) -> None:
         # Where no learner is there, nothing goes out: an episode stays in the window and is sent again.
         with contextlib.suppress(zmq.Again):
             self._socket.send_multipart(parts, zmq.DONTWAIT, copy=False)
@@ -167,7 +178,7 @@ class Link:
 
     def _keep_in_touch(self, now: float) -> None:
         if not self.welcomed or now - self._heard_at > 5 * self._heartbeat_s:
-            # Nothing heard for long: the learner may be another one by now.
+            self.welcomed = False  # nothing heard for long: the learner may be another one by now
             if now - self._hello_at > HELLO_EVERY_S:
                 self._hello_at = now
                 self._put([m.encode(self._hello)])
@@ -201,8 +212,9 @@ class Link:
         elif isinstance(message, m.Refuse):
             raise Refused(message.code, message.text)
         elif isinstance(message, m.Unknown):
-            self.welcomed = False  # a learner that does not know us: a new one, most likely
-            self._hello_at = -1e9
+            if self.welcomed:  # one HELLO answers all of them
+                self.welcomed = False
+                self._hello_at = -1e9
         elif isinstance(message, m.Drain):
             self.draining = True
             self.window.stop_crediting()

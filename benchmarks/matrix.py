@@ -63,7 +63,7 @@ def main() -> None:
     from powqmix import envs
 
     payoff = envs.make("matrix/powqmix").payoff
-    runs = []
+    runs: list[dict[str, Any]] = []
     for algorithm in arguments.algorithms:
         for seed in range(arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
@@ -71,13 +71,15 @@ def main() -> None:
             q_r = run["q_r"]
             run["q_r_error"] = None if q_r is None else float(abs(payoff - q_r).max())
             runs.append(run)
-            print(tabulate(runs).splitlines()[-1], flush=True)
-    table = tabulate(runs)
-    result = {"command": " ".join(sys.argv), **describe(), "payoff": payoff.tolist(), "runs": runs}
-    (arguments.out / "matrix.json").write_text(json.dumps(result, indent=1) + "\n")
-    (arguments.out / "matrix.md").write_text(
-        f"# Matrix game, preset paper\n\n`{result['command']}`, {result['date']}, {result['machine']}\n\n{table}"
-    )
+            table = tabulate(runs)
+            print(table.splitlines()[-1], flush=True)
+            # Written after every run: what was measured is kept if the rest is not waited for.
+            result = {"command": " ".join(sys.argv), **describe(), "payoff": payoff.tolist(), "runs": runs}
+            (arguments.out / "matrix.json").write_text(json.dumps(result, indent=1) + "\n")
+            (arguments.out / "matrix.md").write_text(
+                "# Matrix game, preset paper\n\n"
+                f"`{result['command']}`, {result['date']}, {result['machine']}\n\n{table}"
+            )
     print(table)
     for algorithm in arguments.algorithms:
         mine = [r for r in runs if r["algorithm"] == algorithm]

@@ -12,14 +12,15 @@ from pathlib import Path
 from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, die_with_parent
 
 
-def threads_for(configured: int, rows: int) -> int:
-    """CPU threads for the update: as configured, else all cores, but one where a row count gains nothing from two.
+def threads_for(configured: int, rows: int, actors: int) -> int:
+    """CPU threads for the update: as configured, else the cores that the actors leave, one at least.
 
-    Below a few thousand rows the matrices are too small to split: waking a second thread costs more than it saves.
+    Threads of an update wait for each other hundreds of times: one that has to share its core with an actor holds up
+    all. Below a few thousand rows the matrices are too small to split in any case.
     """
     if configured:
         return configured
-    return len(os.sched_getaffinity(0)) if rows >= 4096 else 1
+    return max(1, len(os.sched_getaffinity(0)) - actors) if rows >= 4096 else 1
 
 
 def main() -> int:
@@ -42,7 +43,7 @@ def main() -> int:
     import torch
 
     rows = config.training.batch_size * (spec.episode_limit + 1) * spec.n_agents
-    torch.set_num_threads(threads_for(config.threads, rows))
+    torch.set_num_threads(threads_for(config.threads, rows, config.actors.count))
     torch.manual_seed(config.seed)
 
     from .service import Learner, TrainingDiverged

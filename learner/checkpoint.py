@@ -104,6 +104,23 @@ def load_newest_valid(directory: str | os.PathLike[str]) -> tuple[int, dict[str,
     return None
 
 
+def steps(directory: str | os.PathLike[str]) -> list[int]:
+    """The steps of the checkpoints in `directory`, the newest first, whole or not."""
+    return sorted({_step_of(path) for path in _checkpoints(Path(directory))}, reverse=True)
+
+
+def load(directory: str | os.PathLike[str], step: int) -> dict[str, Any]:
+    """The state of the checkpoint of `step`. Raises CheckpointError if it is not there, or not whole."""
+    paths = [path for path in _checkpoints(Path(directory)) if _step_of(path) == step]
+    if not paths:
+        there = ", ".join(map(str, steps(directory))) or "none"
+        raise CheckpointError(f"no checkpoint of step {step} in {directory}; there are: {there}")
+    try:
+        return _read(paths[0])[1]
+    except (OSError, ValueError, RuntimeError, UnpicklingError) as error:
+        raise CheckpointError(f"the checkpoint {paths[0]} cannot be used: {error}") from None
+
+
 def plain(state: Mapping[str, Any]) -> str:
     """The state of a numpy bit generator (integers of any size, arrays) as one plain value, for a checkpoint."""
     return json.dumps(state, default=lambda array: {_ARRAY: array.dtype.name, "is": array.tolist()})

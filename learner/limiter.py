@@ -45,19 +45,21 @@ class SamplesPerInsertLimiter:
             )
         if slack_episodes < 0:
             raise ValueError(f"slack_episodes must be at least 0, got {slack_episodes}")
-        self._ratio = Fraction(str(samples_per_insert))
+        ratio = Fraction(str(samples_per_insert))
+        # Exact, and fast: all counts of samples are kept times the ratio's denominator, as integers.
+        self._ratio, self._unit = ratio.numerator, ratio.denominator
         self._batch = batch_size
         self._min_episodes = min_episodes
         self._slack = slack_episodes
         self._inserted = 0
         self._sampled = 0
         self._first = min_episodes  # I₀: sampling starts here
-        self._base = Fraction(batch_size)  # what is earned at I₀
+        self._base = batch_size * self._unit  # what is earned at I₀
         self._lock = threading.Lock()
 
-    def _backlog(self) -> Fraction:
-        """earned(I) − S."""
-        return self._base + self._ratio * max(0, self._inserted - self._first) - self._sampled
+    def _backlog(self) -> int:
+        """earned(I) − S, in units of 1 / denominator."""
+        return self._base + self._ratio * max(0, self._inserted - self._first) - self._unit * self._sampled
 
     def on_insert(self, episodes: int = 1) -> None:
         """Episodes were stored."""
@@ -72,7 +74,7 @@ class SamplesPerInsertLimiter:
     def can_sample(self) -> bool:
         """Whether the learner may draw a batch now."""
         with self._lock:
-            return self._inserted >= self._first and self._backlog() >= self._batch
+            return self._inserted >= self._first and self._backlog() >= self._batch * self._unit
 
     def may_insert(self) -> bool:
         """Whether actors may send another episode now."""
@@ -86,10 +88,8 @@ class SamplesPerInsertLimiter:
         with self._lock:
             # The k-th further episode is allowed while the backlog before it is below the bound.
             waiting = max(0, self._first - self._inserted)
-            room = self._batch + self._ratio * self._slack - self._backlog()
-            if room <= 0:
-                return waiting
-            return waiting + -int(-room // self._ratio)
+            room = self._batch * self._unit + self._ratio * self._slack - self._backlog()
+            return waiting if room <= 0 else waiting - (-room // self._ratio)
 
     @property
     def inserted(self) -> int:
@@ -108,7 +108,7 @@ class SamplesPerInsertLimiter:
                 "inserted": self._inserted,
                 "sampled": self._sampled,
                 "first": self._first,
-                "base": str(self._base),
+                "base": str(Fraction(self._base, self._unit)),
             }
 
     def load_state_dict(self, state: dict[str, Any], *, inserted: int, stored: int) -> None:
@@ -120,9 +120,9 @@ class SamplesPerInsertLimiter:
         """
         with self._lock:
             self._first = int(state["first"])
-            self._base = Fraction(state["base"])
+            self._base = int(Fraction(state["base"]) * self._unit)
             self._sampled = int(state["sampled"])
             self._inserted = max(int(state["inserted"]), inserted)
             if stored < self._min_episodes:
-                self._base = self._backlog() + self._sampled
+                self._base = self._backlog() + self._unit * self._sampled
                 self._first = self._inserted + self._min_episodes - stored

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import powqmix._C as _C
 import torch
 from torch import Tensor, nn
 
@@ -36,14 +37,30 @@ class FlatAdam:
         self._square = torch.zeros_like(self.values)
         self._steps = self.values.new_zeros(())
         self._taken = self.values.new_zeros(())  # 1 where a step is taken
+        # For the native step: where everything is, which never changes, and Adam's constants.
+        self.addresses = (
+            self.values.numel(), self.values.data_ptr(), self.gradient.data_ptr(), self._mean.data_ptr(),
+            self._square.data_ptr(), self._steps.data_ptr(),
+        )  # fmt: skip
+        self.constants = (learning_rate, BETA1, BETA2, EPSILON, max_norm)
 
     def backward(self, loss: Tensor) -> None:
         """Writes the gradient of `loss`."""
-        gradients = torch.autograd.grad(loss, self.parameters)
-        torch._foreach_copy_(self.gradients, list(gradients))
+        self.gradient.zero_()
+        self.add(loss)
+
+    def add(self, loss: Tensor) -> None:
+        """Adds the gradient of `loss`, which may depend on some of the parameters only."""
+        found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        pairs = [(to, gradient) for to, gradient in zip(self.gradients, found) if gradient is not None]
+        torch._foreach_add_([to for to, _ in pairs], [gradient for _, gradient in pairs])
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One step along `gradient`. Returns its norm before clipping, and 1 where the step was skipped, else 0: []."""
+        if not self.values.is_cuda:
+            result = torch.empty(2)
+            _C.adam_step(self.addresses, self.constants, result.data_ptr(), result[1].data_ptr())
+            return result[0], result[1]
         with torch.no_grad():
             norm = torch.linalg.vector_norm(self.gradient)
             torch.lt(norm, math.inf, out=self._taken)  # neither infinite nor NaN

@@ -1,4 +1,4 @@
-"""The thread that takes episodes off the socket, stores them, and answers: the learner's end of the wire."""
+"""The learner's end of the wire: takes episodes off the socket, stores them, and answers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ import zmq
 
 from powqmix.types import EpisodeSchema
 from powqmix.wire import messages as m
+from powqmix.wire.frames import ONE_FRAME_BYTES
 from powqmix.wire.sessions import EpisodeSink, Reply, Sessions
 from powqmix.wire.sockets import bind_router, lock_endpoint
 
 HEARTBEAT_MS = 1000  # how often actors say that they live
 SILENCE_S = 5.0  # an actor that says nothing for so long is counted as gone
 BATCH = 256  # messages taken before anything is answered: one acknowledgement then stands for many
-REGRANT_S = 0.1  # how often credit is looked at without being woken
+LINGER_MS = 500  # at the end, for answers that are on their way: an actor waits for that to its BYE
+TURN_EVERY_S = 0.02
 
 
 class Throttle(Protocol):
@@ -77,6 +79,12 @@ class Receiver:
         os.set_blocking(self._wake_write, False)
         self._stopping = False
         self._error: BaseException | None = None
+        self._views = schema.max_nbytes > ONE_FRAME_BYTES  # small messages are copied: a view of one costs more
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._wake_read, zmq.POLLIN)
+        self._turns = threading.Lock()
+        self._turned_at = 0.0
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
 
     # -- For other threads -----------------------------------------------------------------------------------------
@@ -90,7 +98,7 @@ class Receiver:
             raise ReceiverFailed(f"the receiver stopped: {self._error}") from self._error
 
     def wake(self) -> None:
-        """The limiter may have opened: credit is looked at now."""
+        """Ends the waiting of a `turn`; safe in a signal handler."""
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes it already
             os.write(self._wake_write, b"\0")
 
@@ -106,18 +114,19 @@ class Receiver:
         self._do(self._sessions.drain)
 
     def stop(self) -> None:
-        """Ends the thread and closes the socket. Idempotent."""
+        """Ends the thread and closes the socket; what was answered still gets out. Idempotent."""
+        if self._socket.closed:
+            return
         self._stopping = True
         self.wake()
         if self._thread.is_alive():
             self._thread.join()
-        if not self._socket.closed:
-            self._socket.close()
-            self._context.term()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            if self._lock_descriptor is not None:
-                os.close(self._lock_descriptor)
+        self._socket.close(linger=LINGER_MS)
+        self._context.term()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
 
     def counters(self) -> dict[str, Any]:
         """Counts of this process (see Sessions.counters), reasons, lag, and how the actors fare."""
@@ -138,20 +147,18 @@ class Receiver:
         self._commands.put(command)
         self.wake()
 
-    # -- The thread ------------------------------------------------------------------------------------------------
+    # -- Turns -----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        try:
-            self._loop()
-        except BaseException as error:  # handed to the main thread, which raises it from check()
-            self._error = error
+    def turn(self, timeout_s: float = 0.0) -> None:
+        """Takes what has come, waiting for it up to `timeout_s`, and answers. Any thread; one at a time.
 
-    def _loop(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wake_read, zmq.POLLIN)
-        while not self._stopping:
-            ready = dict(poller.poll(REGRANT_S * 1000))
+        The learner takes turns between updates and while it waits. A thread of its own takes one every TURN_EVERY_S,
+        so that long updates keep nobody waiting; while turns are taken anyway it stays out of the way, for two threads
+        that want the interpreter hand it to each other at every call.
+        """
+        with self._turns:
+            self._turned_at = time.monotonic()
+            ready = dict(self._poller.poll(int(timeout_s * 1000)))
             if self._wake_read in ready:
                 os.read(self._wake_read, 4096)
             while not self._commands.empty():
@@ -161,16 +168,26 @@ class Receiver:
             self._sessions.expire(time.monotonic(), SILENCE_S)
             self._send(self._sessions.regrant())
 
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                time.sleep(TURN_EVERY_S)
+                if time.monotonic() - self._turned_at >= TURN_EVERY_S and not self._turns.locked():
+                    self.turn()
+        except BaseException as error:  # handed to the main thread, which raises it from check()
+            self._error = error
+
     def _receive(self) -> None:
         """Takes what is there, up to BATCH messages, then acknowledges each peer's episodes at once."""
         peers = set()
         for _ in range(BATCH):
             try:
-                parts = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+                parts = self._socket.recv_multipart(zmq.DONTWAIT, copy=not self._views)
             except zmq.Again:
                 break
-            peer = parts[0].bytes
-            replies = self._sessions.handle(peer, [part.buffer for part in parts[1:]], time.monotonic())
+            peer, *frames = parts if not self._views else [part.buffer for part in parts]  # type: ignore[union-attr]
+            peer = bytes(peer)  # type: ignore[arg-type]
+            replies = self._sessions.handle(peer, frames, time.monotonic())
             if len(parts) > 2:
                 peers.add(peer)
             self._send(replies)

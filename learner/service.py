@@ -1,7 +1,7 @@
 """The learner's main loop: wait for episodes or sample and update, publish, test, report, save; then drain and sum up.
 
-Two threads share the process. The receiver's takes episodes off the socket and writes them into the replay ring; this
-one does everything else. They meet in the ring, the limiter and the test schedule.
+The receiver's turns between updates, and a thread that takes turns during long ones, put episodes into the replay ring.
+They meet this loop in the ring, the limiter and the test schedule.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Learner:
             agent.hidden_size, agent.use_last_action, agent.use_agent_id,
         )  # fmt: skip
         schema = episode_schema(self.spec, config.replay.dtype)
-        device = torch.device("cuda" if config.device == "auto" and torch.cuda.is_available() else config.device)
+        automatic = "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device(automatic if config.device == "auto" else config.device)
         self._stop = threading.Event()  # a drain was asked for
-        self._arrived = threading.Event()  # something for the main thread to look at
         self.phase = "starting"
         self.updates = 0
         batch_size = config.training.batch_size
@@ -73,7 +73,7 @@ class Learner:
         self.tests = TestSchedule(config.test.interval_steps, config.test.episodes)
         carried = self._load_checkpoint() if resume else {}
         self._published = (self.updates, self.update.policy_vector())
-        self.stored = StoredEpisodes(self.ring, self.limiter, self._arrived.set)
+        self.stored = StoredEpisodes(self.ring, self.limiter)
         self.parameters = ParameterWriter(run_dir / "parameters", self.policy.parameter_count)
         self.receiver = Receiver(
             endpoint,
@@ -107,7 +107,7 @@ class Learner:
     def stop(self) -> None:
         """Asks for a drain; safe in a signal handler."""
         self._stop.set()
-        self._arrived.set()
+        self.receiver.wake()
 
     def run(self) -> str:
         """Trains until the limits of the configuration or `stop`; returns "done" or "interrupted"."""
@@ -134,8 +134,7 @@ class Learner:
                 if self.updates == 0:
                     self.phase = "filling"
                 started = time.monotonic()
-                self._arrived.wait(STATUS_INTERVAL_S)
-                self._arrived.clear()
+                self.receiver.turn(STATUS_INTERVAL_S)
                 self.report.waited(time.monotonic() - started)
             if self.tests.due(self.ring.total_env_steps):
                 self._ask_for_test()
@@ -168,13 +167,12 @@ class Learner:
         return self._stop.is_set() or self.ring.total_env_steps >= self.config.steps
 
     def _wait_until(self, condition: Callable[[], bool], timeout_s: float = float("inf")) -> bool:
-        """Waits for the receiver's thread to make `condition` true; False after a stop or the timeout."""
+        """Waits for messages that make `condition` true; False after a stop or the timeout."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             if self._stop.is_set() or time.monotonic() > deadline:
                 return False
-            self._arrived.wait(STATUS_INTERVAL_S)
-            self._arrived.clear()
+            self.receiver.turn(STATUS_INTERVAL_S)
             self._housekeeping()
         return True
 
@@ -186,7 +184,7 @@ class Learner:
         self.limiter.on_sample(batch_size)
         if self.config.lockstep or self.updates % self.config.training.publish_every_updates == 0:
             self._publish()
-        self.receiver.wake()
+        self.receiver.turn()
 
     def _publish(self) -> None:
         vector = self.update.policy_vector()
@@ -207,7 +205,6 @@ class Learner:
 
     def _on_test_result(self, test_id: int, returns: list[float], wons: list[bool], lengths: list[int]) -> None:
         self.tests.finish(test_id, returns, wons, lengths)
-        self._arrived.set()
 
     def _final_test(self) -> None:
         """Tests the policy that the run ends with; given up, loudly, if the evaluator does not answer."""
@@ -372,5 +369,4 @@ class Learner:
     def _drained(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while self.receiver.counters()["actors_connected"] and time.monotonic() < deadline:
-            self._arrived.wait(0.05)
-            self._arrived.clear()
+            self.receiver.turn(0.05)

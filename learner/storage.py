@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from powqmix.wire.messages import EpisodeHeader
-
 from powqmix.config import Config
 from powqmix.types import EpisodeSchema
+from powqmix.wire.messages import EpisodeHeader
 
 from .limiter import SamplesPerInsertLimiter
 from .replay import ReplayRing
@@ -64,13 +62,13 @@ def leave_ring(ring: ReplayRing, run_dir: Path, *, keep: bool) -> None:
 
 
 class StoredEpisodes:
-    """The receiver's sink. `insert` is called by the receiver's thread, the rest by the main one.
+    """The receiver's sink. `insert` is called in the receiver's turns, the rest by the main thread.
 
     An episode is counted only after it is whole in the ring, so a counter never runs ahead of what is stored.
     """
 
-    def __init__(self, ring: ReplayRing, limiter: SamplesPerInsertLimiter, arrived: Callable[[], None]) -> None:
-        self._ring, self._limiter, self._arrived = ring, limiter, arrived
+    def __init__(self, ring: ReplayRing, limiter: SamplesPerInsertLimiter) -> None:
+        self._ring, self._limiter = ring, limiter
         self._lock = threading.Lock()
         self._returns = 0.0
         self._steps = 0
@@ -85,7 +83,6 @@ class StoredEpisodes:
             self._steps += header.steps
             self._wins += header.battle_won
             self._episodes += 1
-        self._arrived()
 
     def last_seq(self, actor: int, incarnation: int) -> int:
         return self._ring.last_seq(actor, incarnation)

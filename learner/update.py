@@ -12,13 +12,13 @@ from torch import Tensor
 
 from powqmix.config import Config
 from powqmix.modules import last_actions
-from powqmix.modules.recognizer_gradient import RecognizerGradient
 from powqmix.objectives import Objective, Transitions, build_objective
 from powqmix.types import EnvSpec, EpisodeBatch, PolicySpec
 
 from .duplicates import merge_duplicates
 from .joint_tables import joint_tables
 from .optimiser import FlatAdam
+from .recognizer_fit import RecognizerFit
 from .update_metrics import MeanMetrics
 
 
@@ -41,16 +41,9 @@ class Update:
             self.objective: Objective = build_objective(config, spec, self.policy).to(device)
         parameters = [p for module in self.objective.trained() for p in module.parameters()]
         self._optimiser = FlatAdam(parameters, learning_rate=training.learning_rate, max_norm=training.grad_clip)
-        self._recognizer_optimiser: FlatAdam | None = None
-        if self.objective.recognizer is not None:
-            self._recognizer_optimiser = FlatAdam(
-                list(self.objective.recognizer.parameters()),
-                learning_rate=training.recognizer_learning_rate,
-                max_norm=training.grad_clip,
-            )
-            self._recognizer_gradient = RecognizerGradient(
-                self.objective.recognizer, self._recognizer_optimiser.gradients
-            )
+        recognizer = self.objective.recognizer
+        self._fit = None if recognizer is None else RecognizerFit(recognizer, training)
+        self._zero = torch.zeros((), device=device)
         self._metrics = MeanMetrics(device)
         self._updates = 0
         self._first_step: dict[str, Tensor] | None = None  # of some episode, for the tables of a matrix game
@@ -59,15 +52,19 @@ class Update:
         """Learns from `batch` (any device) once; `env_steps` taken so far decide whether the warm-up is over."""
         transitions = self._transitions(batch)
         evaluation = self.objective.evaluate(transitions)
-        skipped, metrics = self._fit_recognizer(transitions, evaluation)
+        self._start_fit(transitions, evaluation)
+        steady = self.objective.steady_losses(transitions, evaluation)
+        self._optimiser.gradient.zero_()
+        if steady.terms:
+            self._optimiser.add(steady.total)
+        fit_norm, fit_skipped = self._fit.finish() if self._fit is not None else (self._zero, self._zero)
         weighted = env_steps >= self.config.weighting.warmup_steps
-        losses = self.objective.losses(transitions, evaluation, weighted=weighted)
-        self._optimiser.backward(losses.total)
-        norm, main_skipped = self._optimiser.step()
-        terms = {name: loss.detach() for name, loss in losses.terms.items()}
-        self._metrics.add(
-            {**terms, "grad_norm": norm, **losses.metrics, **metrics}, torch.maximum(skipped, main_skipped)
-        )
+        losses = self.objective.weighted_losses(transitions, evaluation, weighted=weighted)
+        self._optimiser.add(losses.total)
+        norm, skipped = self._optimiser.step()
+        scalars = {name: loss.detach() for name, loss in {**losses.terms, **steady.terms}.items()}
+        scalars |= {"grad_norm": norm, "recognizer_grad_norm": fit_norm, **losses.metrics, **steady.metrics}
+        self._metrics.add(scalars, torch.maximum(skipped, fit_skipped))
         self._updates += 1
         if self._targets_are_due():
             self.sync_targets()
@@ -96,19 +93,12 @@ class Update:
             filled_count=batch.filled_count,
         )
 
-    def _fit_recognizer(self, batch: Transitions, evaluation: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    def _start_fit(self, batch: Transitions, evaluation: Any) -> None:
         """The recognizer's own steps on this batch and its targets; more in the very first update [code]."""
-        skipped = torch.zeros((), device=self.device)
-        if self._recognizer_optimiser is None:
-            return skipped, {}
-        training = self.config.training
-        self._recognizer_gradient.begin(self.objective.regression(batch, evaluation))
-        steps = training.recognizer_updates if self._updates else training.recognizer_first_updates
-        for _ in range(steps):
-            self._recognizer_gradient.compute()
-            norm, step_skipped = self._recognizer_optimiser.step()
-            skipped = torch.maximum(skipped, step_skipped)
-        return skipped, {"recognizer_grad_norm": norm}
+        if self._fit is not None:
+            training = self.config.training
+            steps = training.recognizer_updates if self._updates else training.recognizer_first_updates
+            self._fit.start(self.objective.regression(batch, evaluation), steps)
 
     def _targets_are_due(self) -> bool:
         """Whether this update passed another `target_update_interval` episodes [pymarl2].
@@ -147,7 +137,7 @@ class Update:
         return {
             "objective": {name: value.clone() for name, value in self.objective.state_dict().items()},
             "optimiser": self._optimiser.state_dict(),
-            "recognizer_optimiser": self._recognizer_optimiser.state_dict() if self._recognizer_optimiser else {},
+            "recognizer_optimiser": self._fit.state_dict() if self._fit else {},
             "metrics": self._metrics.state_dict(),
             "updates": self._updates,
             "first_step": self._first_step or {},
@@ -157,8 +147,8 @@ class Update:
         """Takes over what `state_dict` gave: the next updates are those that would have followed."""
         self.objective.load_state_dict(state["objective"])
         self._optimiser.load_state_dict(state["optimiser"])
-        if self._recognizer_optimiser is not None:
-            self._recognizer_optimiser.load_state_dict(state["recognizer_optimiser"])
+        if self._fit is not None:
+            self._fit.load_state_dict(state["recognizer_optimiser"])
         self._metrics.load_state_dict(state["metrics"])
         self._updates = int(state["updates"])
         self._first_step = {name: value.to(self.device) for name, value in state["first_step"].items()} or None

@@ -217,7 +217,7 @@ class Config:
     device: str = "auto"  # "auto", "cpu", "cuda:0"
     lockstep: bool = False
     log_interval_s: float = 5.0  # between lines of metrics.jsonl
-    threads: int = 0  # CPU threads of the update; 0: all cores, or one where the networks are too small to gain
+    threads: int = 0  # CPU threads of the update; 0: the cores that the actors leave
     env: Mapping[str, Any] = field(default_factory=dict)
     agent: AgentConfig = AgentConfig()
     mixer: MixerConfig = MixerConfig()

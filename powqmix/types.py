@@ -10,7 +10,9 @@ only, because actors import it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,8 +92,12 @@ class EpisodeField:
     shape: tuple[int, ...]
     extra_steps: int
 
+    @cached_property
+    def step_nbytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
     def nbytes(self, steps: int) -> int:
-        return (steps + self.extra_steps) * int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return (steps + self.extra_steps) * self.step_nbytes
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ class EpisodeSchema:
     def nbytes(self, steps: int) -> int:
         return sum(field.nbytes(steps) for field in self.fields)
 
-    @property
+    @cached_property
     def max_nbytes(self) -> int:
         return self.nbytes(self.episode_limit)
 

@@ -1,7 +1,111 @@
+// The ops' kernels for Python: addresses and sizes that powqmix.ops has checked, one function a kernel and
+// device.
+#include "powqmix/ops.h"
+
+#include <pybind11/stl.h>
+
+#include <array>
+
 #include "bindings/bindings.h"
+
+namespace py = pybind11;
 
 namespace powqmix {
 
-void bind_ops(pybind11::module_&) {}
+namespace {
+
+using Address = uintptr_t;
+const float* in(Address a) { return reinterpret_cast<const float*>(a); }
+float* out(Address a) { return reinterpret_cast<float*>(a); }
+const uint8_t* flags(Address a) { return reinterpret_cast<const uint8_t*>(a); }
+int64_t* index(Address a) { return reinterpret_cast<int64_t*>(a); }
+Stream on(Address a) { return reinterpret_cast<Stream>(a); }
+
+// The kernels of one device, registered under `prefix`. A macro, because the functions differ in their
+// namespace only.
+#define POWQMIX_BIND(device, prefix)                                                                         \
+  m.def(                                                                                                     \
+      prefix "select_q",                                                                                     \
+      [](int64_t rows, int actions_, Address q, Address avail, Address actions, Address taken, Address best, \
+         Address greedy, Address stream) {                                                                   \
+        device::select_q(rows, actions_, in(q), flags(avail), index(actions), out(taken), out(best),         \
+                         index(greedy), on(stream));                                                         \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "select_q_backward",                                                                            \
+      [](int64_t rows, int actions_, Address avail, Address actions, Address greedy, Address d_taken,        \
+         Address d_max, Address d_q, Address stream) {                                                       \
+        device::select_q_backward(rows, actions_, flags(avail), index(actions), index(greedy), in(d_taken),  \
+                                  in(d_max), out(d_q), on(stream));                                          \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "hyper_scales",                                                                                 \
+      [](int64_t rows, int agents, int embed, Address w1, Address w2, Address scales, Address stream) {      \
+        device::hyper_scales(rows, agents, embed, in(w1), in(w2), out(scales), on(stream));                  \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "hyper_scales_backward",                                                                        \
+      [](int64_t rows, int agents, int embed, Address w1, Address w2, Address d, Address d_w1, Address d_w2, \
+         Address stream) {                                                                                   \
+        device::hyper_scales_backward(rows, agents, embed, in(w1), in(w2), in(d), out(d_w1), out(d_w2),      \
+                                      on(stream));                                                           \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "powqmix_head",                                                                                 \
+      [](int64_t episodes, int64_t steps, int agents, std::array<float, 4> c, std::array<Address, 8> inputs, \
+         std::array<Address, 3> outputs, Address stream) {                                                   \
+        device::powqmix_head({episodes, steps}, agents, {c[0], c[1], c[2], c[3]}, in(inputs[0]),             \
+                             in(inputs[1]), in(inputs[2]), in(inputs[3]), in(inputs[4]), in(inputs[5]),      \
+                             in(inputs[6]), flags(inputs[7]), out(outputs[0]), out(outputs[1]),              \
+                             out(outputs[2]), on(stream));                                                   \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "powqmix_head_backward",                                                                        \
+      [](int64_t rows, int agents, Address taken, Address best, Address filled, Address d_q_r,               \
+         Address d_scales, Address d_value, Address stream) {                                                \
+        device::powqmix_head_backward(rows, agents, in(taken), in(best), flags(filled), in(d_q_r),           \
+                                      out(d_scales), out(d_value), on(stream));                              \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "td_lambda_target",                                                                             \
+      [](int64_t episodes, int64_t steps, float td_lambda, Address next, Address reward, Address discount,   \
+         Address filled, Address target, Address stream) {                                                   \
+        device::td_lambda_target({episodes, steps}, td_lambda, in(next), in(reward), in(discount),           \
+                                 flags(filled), out(target), on(stream));                                    \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "monotonic_mix",                                                                                \
+      [](int64_t rows, int agents, int embed, std::array<Address, 5> inputs, Address q_tot,                  \
+         Address stream) {                                                                                   \
+        device::monotonic_mix(rows, agents, embed, in(inputs[0]), in(inputs[1]), in(inputs[2]),              \
+                              in(inputs[3]), in(inputs[4]), out(q_tot), on(stream));                         \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "monotonic_mix_backward",                                                                       \
+      [](int64_t rows, int agents, int embed, std::array<Address, 5> inputs, std::array<Address, 4> outputs, \
+         Address stream) {                                                                                   \
+        device::monotonic_mix_backward(rows, agents, embed, in(inputs[0]), in(inputs[1]), in(inputs[2]),     \
+                                       in(inputs[3]), in(inputs[4]), out(outputs[0]), out(outputs[1]),       \
+                                       out(outputs[2]), out(outputs[3]), on(stream));                        \
+      },                                                                                                     \
+      unlocked)
+
+}  // namespace
+
+void bind_ops(py::module_& m) {
+  const auto unlocked = py::call_guard<py::gil_scoped_release>();
+  POWQMIX_BIND(cpu, "cpu_");
+#ifdef POWQMIX_WITH_CUDA
+  POWQMIX_BIND(cuda, "cuda_");
+#endif
+}
 
 }  // namespace powqmix

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import tyro
 
-from .main import CommandError
+from .errors import CommandError
 
 Flags = TypeVar("Flags")
 

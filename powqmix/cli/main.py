@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,23 +11,19 @@ from powqmix.config import ConfigError, near
 from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_USAGE
 from powqmix.version import __version__
 
+from .errors import CommandError
+
 COMMANDS = {
     "launch": "train: a learner and actors on this host, live display, resume",
     "evaluate": "greedy episodes from a run's newest checkpoint, with confidence intervals",
     "plot": "learning curves of runs over seeds, PNG and SVG",
+    "replay": "an episode of a run's policy as GIF, PNG or HTML",
+    "profile": "throughput of learner, actors and kernels by stage",
     "envs": "list environments with their sizes",
     "doctor": "what works on this machine, what does not, and the remedy",
     "learner": "the learner alone",
     "actor": "actors alone, joining a learner",
 }
-
-
-class CommandError(Exception):
-    """An error whose text is all the user needs; `code` is the exit code."""
-
-    def __init__(self, text: str, code: int = EXIT_FAILED) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 def usage() -> str:
@@ -60,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"powqmix {name}: {error}", file=sys.stderr)
         return error.code
+    except BrokenPipeError:  # of `powqmix ... | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
 
 
 def launch() -> int:

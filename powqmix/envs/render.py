@@ -1,8 +1,10 @@
-"""Pictures of environments: a predator-prey state as an RGB image, for replays."""
+"""Pictures of environments for replays: `draw` for any that has one, a predator-prey state as an RGB image."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +22,33 @@ TEXT: Color = (60, 60, 60)
 COLORS: tuple[Color, Color, Color] = ((31, 119, 180), (214, 69, 52), (150, 150, 150))  # of the planes
 NAMES = ("agents", "prey", "hares")
 MARGIN, HEADER, FOOTER = 12, 34, 30  # pixels
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where an episode is when it is drawn."""
+
+    step: int  # steps played
+    episode_return: float  # so far
+    ended: bool = False  # the last step ended it: the environment shows the next one already, its `final_*` this one
+
+
+def draw(env: Any, moment: Moment) -> Image:
+    """The first environment of the batch `env` as RGB. Raises ValueError on a kind that has no picture."""
+    drawer = DRAWERS.get(env.spec.id.partition("/")[0])
+    if drawer is None:
+        raise ValueError(f"{env.spec.id} has no picture; there are pictures of {', '.join(DRAWERS)}")
+    return drawer(env, moment)
+
+
+def _draw_predator_prey_env(env: Any, moment: Moment) -> Image:
+    state = (env.final_state if moment.ended else env.state)[0]
+    captured = env.options.n_prey - int(board_planes(state)[..., 1].sum())
+    return draw_predator_prey(state, step=moment.step, episode_return=moment.episode_return, captured=captured)
+
+
+# To give a family of environments a picture: a row here, by the part of its ids before the slash.
+DRAWERS: dict[str, Callable[[Any, Moment], Image]] = {"predator_prey": _draw_predator_prey_env}
 
 
 def draw_predator_prey(

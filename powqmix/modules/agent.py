@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from powqmix import ops
+from powqmix.ops import agent as agent_sequence
 from powqmix.types import PolicySpec
 
 
@@ -21,6 +23,7 @@ class RecurrentAgent(nn.Module):
         self.fc_in = nn.Linear(policy.input_size, policy.hidden_size)
         self.gru = nn.GRU(policy.hidden_size, policy.hidden_size)
         self.fc_out = nn.Linear(policy.hidden_size, policy.n_actions)
+        self._in_order = tuple(self.parameters())
 
     def forward(self, obs: Tensor, last_actions: Tensor | None = None) -> Tensor:
         """Q_i of every action: obs f32 [B, T, N, O], last_actions i64 [B, T, N] (-1: none) -> [B, T, N, A].
@@ -33,12 +36,27 @@ class RecurrentAgent(nn.Module):
         """As `forward`, with the hidden states beside the values: ([B, T, N, A], [B, T, N, H])."""
         self._check(obs, last_actions)
         batch, steps, agents, _ = obs.shape
+        if agent_sequence.pays(obs):
+            return self._unroll_in_one_call(obs, last_actions)
         x = functional.relu(self._first_layer(obs, last_actions), inplace=True)
-        # The GRU wants time first and a row for each agent of each episode.
-        rows = x.transpose(0, 1).reshape(steps, batch * agents, -1)
-        hidden, _ = self.gru(rows)
-        q = self.fc_out(hidden).view(steps, batch, agents, -1).transpose(0, 1)
-        return q, hidden.view(steps, batch, agents, -1).transpose(0, 1)
+        # A row for each agent of each episode.
+        rows = x.transpose(1, 2).reshape(batch * agents, steps, -1)
+        hidden, _ = ops.gru_sequence(
+            rows, rows.new_zeros(batch * agents, self.policy.hidden_size),
+            *self._in_order[2:6],
+        )  # fmt: skip
+        hidden = hidden.view(batch, agents, steps, -1).transpose(1, 2)
+        return self.fc_out(hidden), hidden
+
+    def _unroll_in_one_call(self, obs: Tensor, last_actions: Tensor | None) -> tuple[Tensor, Tensor]:
+        policy, (batch, steps, agents, _) = self.policy, obs.shape
+        shape = agent_sequence.AgentShape(
+            batch, steps, agents, policy.obs_size, policy.n_actions, policy.hidden_size,
+            policy.use_last_action, policy.use_agent_id,
+        )  # fmt: skip
+        last_actions = last_actions if policy.use_last_action else None
+        q, hidden = agent_sequence.AgentSequence.apply(shape, obs, last_actions, *self._in_order)  # type: ignore[no-untyped-call]
+        return q, hidden
 
     def _first_layer(self, obs: Tensor, last_actions: Tensor | None) -> Tensor:
         policy, weight = self.policy, self.fc_in.weight

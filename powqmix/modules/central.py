@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from powqmix import ops
+
 from .mixers import Mixer
 
 
@@ -15,15 +17,16 @@ class CentralMixer(Mixer):
         super().__init__()
         self.trunk = nn.Sequential(
             nn.Linear(state_size + n_agents, hidden_size),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(hidden_size, hidden_size),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(hidden_size, hidden_size),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(hidden_size, 1),
         )
-        self.value = nn.Sequential(nn.Linear(state_size, hidden_size), nn.ReLU(inplace=True), nn.Linear(hidden_size, 1))
+        self.value = nn.Sequential(nn.Linear(state_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, 1))
+        self._trunk_layers, self._value_layers = tuple(self.trunk.parameters()), tuple(self.value.parameters())
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
-        joint = self.trunk(torch.cat([state, q], dim=2)) + self.value(state)
-        return joint.squeeze(2)  # type: ignore[no-any-return]
+        joint = ops.mlp(torch.cat([state, q], dim=2), *self._trunk_layers)
+        return (joint + ops.mlp(state, *self._value_layers)).squeeze(2)

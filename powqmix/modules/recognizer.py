@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from powqmix import ops
+
 
 class RecognizerOutput(NamedTuple):
     """What Q_r is made of: Q_r = state_value + sum_i A_i sum_k |w1_ik| |w2_k|  (Eq. 5)."""
@@ -53,6 +55,17 @@ class Recognizer(nn.Module):
     def table_rows(self, actions: Tensor) -> Tensor:
         """Rows of `action_in` for actions i64 [..., N]: agent i's action a is row i A + a."""
         return actions + torch.arange(0, self.n_agents * self.n_actions, self.n_actions, device=actions.device)
+
+    def scales(self, state: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """lambda_i(s, a) [B, T, N] and V(s) [B, T]: what Q_r needs beside the advantages. Not differentiated."""
+        with torch.no_grad():
+            if ops.recognizer.pays(state):
+                parts = dict(self.named_parameters())
+                return ops.recognizer.evaluate(
+                    state, actions, self.n_actions, self.embed_size, [parts[name] for name in ops.recognizer.PARTS]
+                )
+            output = self(state, actions)
+            return ops.hyper_scales(output.w1, output.w2), output.state_value
 
     def forward(self, state: Tensor, actions: Tensor) -> RecognizerOutput:
         """state f32 [B, T, S], actions i64 [B, T, N]."""

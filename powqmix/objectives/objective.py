@@ -74,10 +74,11 @@ class Losses:
 class Objective(nn.Module):
     """Owns the networks, and turns a batch into named losses.
 
-    The update calls, in this order: `evaluate` (online values and targets), as often as configured the step that fits
-    the recognizer to `regression`, then `losses`. Objectives without a recognizer have `recognizer` None and are never
-    asked for a regression. An algorithm with a problem of its own (residuals, constraints) is a subclass that adds
-    networks to `trained`, fields to its Evaluation, and terms to its Losses.
+    The update calls, in this order: `evaluate` (values and targets); as often as configured the step that fits the
+    recognizer to `regression`, and meanwhile `steady_losses`, which no weight enters; then `weighted_losses`.
+    Objectives without a recognizer have `recognizer` None and are never asked for a regression. An algorithm with a
+    problem of its own (residuals, constraints) is a subclass that adds networks to `trained`, fields to its
+    Evaluation, and terms to its Losses.
     """
 
     agent: RecurrentAgent
@@ -99,9 +100,19 @@ class Objective(nn.Module):
         """Unrolls the networks and forms the targets; returns an Evaluation."""
         raise NotImplementedError
 
-    def losses(self, batch: Transitions, evaluation: Any, *, weighted: bool) -> Losses:
-        """The losses of what `evaluate` returned; all steps have weight 1 where not `weighted` (warm-up)."""
+    def steady_losses(self, batch: Transitions, evaluation: Any) -> Losses:
+        """The losses that do not depend on weights; without terms if there are none."""
+        return Losses({})
+
+    def weighted_losses(self, batch: Transitions, evaluation: Any, *, weighted: bool) -> Losses:
+        """The others; all steps have weight 1 where not `weighted` (warm-up)."""
         raise NotImplementedError
+
+    def losses(self, batch: Transitions, evaluation: Any, *, weighted: bool) -> Losses:
+        """All of them."""
+        first = self.weighted_losses(batch, evaluation, weighted=weighted)
+        second = self.steady_losses(batch, evaluation)
+        return Losses(first.terms | second.terms, first.metrics | second.metrics)
 
     def joint_q(self, taken: Tensor, state: Tensor) -> Tensor:
         """Q of the joint action whose agents' values are taken [B, T, N], in state [B, T, S] -> [B, T]."""

@@ -21,7 +21,6 @@ class TDEvaluation(Evaluation):
     """Joint values of a batch; those without "target" in their meaning have a gradient."""
 
     q_tot: Tensor  # [B, T]
-    q_star: Tensor | None  # [B, T]
     next_value: Tensor  # [B, T], target network at s', a_hat'
     greedy_value: Tensor | None  # [B, T], target network at s, a_hat
 
@@ -62,11 +61,7 @@ class WeightedTDObjective(Objective):
 
     def evaluate(self, batch: Transitions) -> TDEvaluation:
         values = self.agent_values(batch)
-        state = batch.state[:, :-1]
-        q_tot = self.mixer(values.taken, state)
-        q_star = None
-        if self.critic is not None:
-            q_star = self.critic(batch.obs[:, :-1], batch.last_actions[:, :-1], state, batch.actions)
+        q_tot = self.mixer(values.taken, batch.state[:, :-1])
         with torch.no_grad():
             first = 0 if self.weighting.needs_greedy_value else 1
             greedy_values = self.target(batch.obs, batch.last_actions, batch.state, values.greedy, skip=first)
@@ -74,9 +69,15 @@ class WeightedTDObjective(Objective):
             target = ops.td_lambda_target(
                 next_value, batch.reward, batch.discount, batch.filled, td_lambda=self.td_lambda
             )
-        return TDEvaluation(values, target, q_tot, q_star, next_value, None if first else greedy_values[:, :-1])
+        return TDEvaluation(values, target, q_tot, next_value, None if first else greedy_values[:, :-1])
 
-    def losses(self, batch: Transitions, evaluation: TDEvaluation, *, weighted: bool) -> Losses:
+    def steady_losses(self, batch: Transitions, evaluation: TDEvaluation) -> Losses:
+        if self.critic is None:
+            return Losses({})
+        q_star = self.critic(batch.obs[:, :-1], batch.last_actions[:, :-1], batch.state[:, :-1], batch.actions)
+        return Losses({"loss_critic": weighted_loss(batch, q_star - evaluation.target)})
+
+    def weighted_losses(self, batch: Transitions, evaluation: TDEvaluation, *, weighted: bool) -> Losses:
         values, target, q_tot = evaluation.values, evaluation.target, evaluation.q_tot
         judged = Judged(
             is_greedy=values.is_greedy(batch.actions),
@@ -90,8 +91,6 @@ class WeightedTDObjective(Objective):
         weights = weigh(self.weighting, batch, judged)
         joint_weight = weights.joint_weight if weighted else torch.ones_like(target)
         terms = {"loss_tot": weighted_loss(batch, q_tot - target, joint_weight)}
-        if evaluation.q_star is not None:
-            terms["loss_critic"] = weighted_loss(batch, evaluation.q_star - target)
         metrics = {
             "q_tot_mean": batch.mean(judged.q_tot),
             "target_mean": batch.mean(target),

@@ -106,10 +106,10 @@ class RecognizerWeighting(Weighting):
 
     def forward(self, batch: Transitions, judged: Judged) -> Weights:
         assert self.recognizer is not None
-        output = self.recognizer(batch.state[:, :-1], batch.actions)
+        scales, state_value = self.recognizer.scales(batch.state[:, :-1], batch.actions)
         head = ops.powqmix_head(
-            ops.hyper_scales(output.w1, output.w2),
-            output.state_value,
+            scales,
+            state_value,
             judged.taken,
             judged.best,
             judged.next_value,

@@ -1,8 +1,15 @@
-"""The mathematics with a hot path, as PyTorch ops."""
+"""The mathematics with a hot path, as PyTorch ops: checks, a C++ and a CUDA kernel, a gradient."""
 
-from . import reference
-from .reference import PowqmixHead, hyper_scales, monotonic_mix, powqmix_head, select_q, td_lambda_target
+from . import recognizer, reference
+from .gru import gru_sequence
+from .head import powqmix_head, td_lambda_target
+from .hyper_scales import hyper_scales
+from .layers import mlp
+from .monotonic_mix import monotonic_mix
+from .reference import PowqmixHead
+from .select_q import select_q
 
 __all__ = [
-    "PowqmixHead", "hyper_scales", "monotonic_mix", "powqmix_head", "reference", "select_q", "td_lambda_target",
+    "PowqmixHead", "gru_sequence", "hyper_scales", "mlp", "monotonic_mix", "powqmix_head", "recognizer", "reference",
+    "select_q", "td_lambda_target",
 ]  # fmt: skip

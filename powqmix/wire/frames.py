@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+import powqmix._C as _C
 from powqmix.types import EpisodeSchema
 
 from .messages import EpisodeHeader
@@ -27,19 +29,41 @@ def checksum(frames: Sequence[Any]) -> int:
     return crc
 
 
-# A float's exponent bits: all set means infinite or not a number. Compared as integers, without the sign.
-_INFINITE = {2: (np.uint16, 0x7FFF, 0x7C00), 4: (np.uint32, 0x7FFFFFFF, 0x7F800000)}
+ONE_FRAME_BYTES = 100_000  # below this, one copy costs less than the frames' bookkeeping
 
 
-def all_finite(frame: Any, itemsize: int) -> bool:
-    """Whether every float16 (itemsize 2) or float32 (4) of a buffer is finite."""
-    dtype, magnitude, infinite = _INFINITE[itemsize]
-    words = np.frombuffer(frame, dtype)
-    return len(words) == 0 or int((words & dtype(magnitude)).max()) < infinite
+def joined(frames: Sequence[Any]) -> list[Any]:
+    """The frames of an episode as they are sent: small ones as one, which is a fraction of the work at both ends."""
+    if sum(frame.nbytes for frame in frames) > ONE_FRAME_BYTES:
+        return list(frames)
+    return [b"".join(memoryview(frame).cast("B") for frame in frames if frame.nbytes)]
+
+
+def separated(schema: EpisodeSchema, steps: int, frames: Sequence[Any]) -> list[Any]:
+    """What came as one frame cut into the schema's; returned as it is where the sizes do not allow it."""
+    if len(frames) != 1 or not 1 <= steps <= schema.episode_limit or len(frames[0]) != schema.nbytes(steps):
+        return list(frames)
+    whole, parts, at = memoryview(frames[0]), [], 0
+    for field in schema.fields:
+        end = at + field.nbytes(steps)
+        parts.append(whole[at:end])
+        at = end
+    return parts
+
+
+_FLOAT_BYTES = {"<f2": 2, "<f4": 4}
+
+
+def all_finite(frame: Any, dtype: str) -> bool:
+    """Whether every float of a buffer is finite; dtype "<f2" or "<f4". A whole number of floats."""
+    return bool(_C.all_finite(frame, _FLOAT_BYTES[dtype]))
 
 
 def fault(schema: EpisodeSchema, header: EpisodeHeader, frames: Sequence[Any]) -> str:
-    """Why an episode must be refused, "" if it is sound. Sizes are checked before any array is formed."""
+    """Why an episode must be refused, "" if it is sound; `frames` are buffers of bytes.
+
+    Sizes are checked before any array is formed.
+    """
     if not 1 <= header.steps <= schema.episode_limit:
         return "steps"
     if len(frames) != len(schema.fields):
@@ -50,12 +74,13 @@ def fault(schema: EpisodeSchema, header: EpisodeHeader, frames: Sequence[Any]) -
     if header.terminated == header.truncated:
         return "end"
     for field, frame in zip(schema.fields, frames):
-        itemsize = np.dtype(field.dtype).itemsize
-        if np.dtype(field.dtype).kind == "f" and not all_finite(frame, itemsize):
+        if field.name == "terminated":
+            if bytes(frame) != bytes(header.steps - 1) + bytes([header.terminated]):
+                return "end"
+        elif field.name == "actions":
+            actions = np.frombuffer(frame, field.dtype)
+            if len(actions) and int(actions.max()) >= schema.n_actions:
+                return "action"
+        elif field.dtype in _FLOAT_BYTES and not all_finite(frame, field.dtype):
             return "not finite"
-    if not np.isfinite(header.episode_return):
-        return "not finite"
-    actions = np.frombuffer(frames[3], np.dtype(schema.fields[3].dtype))
-    if len(actions) and int(actions.max()) >= schema.n_actions:
-        return "action"
-    return ""
+    return "" if math.isfinite(header.episode_return) else "not finite"

@@ -14,6 +14,8 @@ PROTOCOL = 1
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Crc = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Epsilon = Annotated[float, Meta(ge=0.0, le=1.0)]  # a bound on a float refuses NaN too
+Seconds = Annotated[float, Meta(ge=0.0, le=1e12)]
 ShortText = Annotated[str, Meta(max_length=256)]
 Role = Literal["train", "test"]
 
@@ -46,7 +48,7 @@ class Welcome(Message, frozen=True, tag="WELCOME"):
     parameter_version: Count
     parameters_path: Annotated[str, Meta(max_length=4096)]
     heartbeat_ms: Count
-    epsilon: float
+    epsilon: Epsilon
     lockstep: bool
 
 
@@ -58,7 +60,7 @@ class Refuse(Message, frozen=True, tag="REFUSE"):
 
 
 class Unknown(Message, frozen=True, tag="UNKNOWN"):
-    """The learner does not know the sender, having started anew: it should say HELLO again."""
+    """The learner started anew and does not know the sender, or misses something it sent: it should say HELLO again."""
 
 
 class EpisodeHeader(Message, frozen=True, tag="EPISODE"):
@@ -72,7 +74,7 @@ class EpisodeHeader(Message, frozen=True, tag="EPISODE"):
     truncated: bool
     episode_return: float
     battle_won: bool
-    epsilon: float
+    epsilon: Epsilon
     crc32: Crc
     sent: Count  # highest sequence number this incarnation has sent
     acked_upto: Count  # highest that it knows to be acknowledged
@@ -86,7 +88,7 @@ class Ack(Message, frozen=True, tag="ACK"):
     credit: Count
     rejects: Count
     parameter_version: Count
-    epsilon: float
+    epsilon: Epsilon
 
 
 class Ping(Message, frozen=True, tag="PING"):
@@ -96,7 +98,7 @@ class Ping(Message, frozen=True, tag="PING"):
     env_steps: Count
     sent: Count
     acked_upto: Count
-    stalled_s: float
+    stalled_s: Seconds
     aborted: Count
 
 

@@ -65,7 +65,7 @@ class ParameterWriter(_Buffer):
         slot = 1 - int(self._head[2]) % 2
         self._slots[slot, 0] = _WRITING
         self._vectors[slot][:] = vector
-        self._slots[slot, 1] = zlib.crc32(np.ascontiguousarray(vector))
+        self._slots[slot, 1] = zlib.crc32(self._vectors[slot].data)
         self._slots[slot, 0] = version
         self._head[2] = slot
         self._head[0] = _MAGIC
@@ -95,6 +95,6 @@ class ParameterReader(_Buffer):
             before = int(self._slots[slot, 0])
             vector = self._vectors[slot].copy()
             crc = int(self._slots[slot, 1])
-            if before != _WRITING and before == int(self._slots[slot, 0]) and zlib.crc32(vector) == crc:
+            if before != _WRITING and before == int(self._slots[slot, 0]) and zlib.crc32(vector.data) == crc:
                 return vector, before
         return None

@@ -21,6 +21,7 @@ class SendWindow:
         self.sent = 0  # highest sequence number ever sent
         self.offered = 0  # highest sequence number ever given
         self.allowed_upto = 0  # acknowledged + credit
+        self._closed = False
         self._next = 1  # the next to send; falls back for a retransmission
         self._pending: deque[Episode] = deque()
         self._progress_at = 0.0
@@ -63,7 +64,7 @@ class SendWindow:
             self.acked_upto = upto
             self._next = max(self._next, upto + 1)
             self._progress_at = now
-        if upto >= self.acked_upto:
+        if upto >= self.acked_upto and not self._closed:
             self.allowed_upto = max(self.allowed_upto, upto + credit)
 
     def on_welcome(self, last_seq_acked: int, credit: int, now: float) -> None:
@@ -72,10 +73,12 @@ class SendWindow:
         What an earlier learner acknowledged stays acknowledged: it is in the ring that the new one took over.
         """
         self.on_ack(max(last_seq_acked, self.acked_upto), 0, now)
-        self.allowed_upto = self.acked_upto + credit
+        if not self._closed:
+            self.allowed_upto = self.acked_upto + credit
         self._next = self.acked_upto + 1
         self._progress_at = now
 
     def stop_crediting(self) -> None:
-        """Nothing beyond what was sent may go out: the run drains."""
+        """From now on nothing goes out but what was sent before and is not settled: the run drains."""
+        self._closed = True
         self.allowed_upto = self.sent

@@ -1,12 +1,13 @@
 """The learner's side of delivery: who the actors are, what of theirs is settled, and what is answered to each message.
 
 Pure: no socket, no clock of its own, and no exception on any input. An episode is acknowledged after the sink has it
-whole; one that is there already is acknowledged again and not stored; one that leaves a gap is not accepted, because
-the actor sends again from the first unacknowledged one on.
+whole; one that is there already is acknowledged again and not stored; one that leaves a gap is not accepted: the actor
+is told to say HELLO again, and then sends again from the first unacknowledged one on.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 from powqmix.types import EpisodeSchema
 
 from . import messages as m
-from .frames import checksum, describe, fault
+from .frames import checksum, describe, fault, separated
 
 STRIKES = 3  # unreadable messages after which a peer is no longer listened to
 
@@ -110,6 +111,7 @@ class Sessions:
         self.refused: Counter[str] = Counter()  # messages that are no episode of anybody, by reason
         self.lags: Counter[int] = Counter()  # parameter versions behind, by stored episode
         self._test: m.Test | None = None
+        self._round = 0  # lockstep: granted while the actor was not there yet
         self._draining = False
 
     # -- Messages in -----------------------------------------------------------------------------------------------
@@ -138,14 +140,12 @@ class Sessions:
         if isinstance(message, m.Ping):
             self._note_counts(state, message)
             state.env_steps, state.stalled_s = message.env_steps, message.stalled_s
-            return [*self._outstanding_test(state), self._ack(state)]
+            return [*self._outstanding(state), self._ack(state)]
         if isinstance(message, m.Fetch):
             version, vector = self._parameters()
             return [Reply(peer, m.Parameters(version, checksum([vector])), [vector])]
         if isinstance(message, m.TestResult):
-            if self._test is not None and message.test_id == self._test.test_id:
-                self._test = None
-                self._on_test_result(message)
+            self._take_test_result(message)
             return [Reply(peer, m.TestAck(message.test_id))]
         self._note_counts(state, message)
         state.left = True
@@ -174,18 +174,18 @@ class Sessions:
         elif state.peer != peer:
             self._by_peer.pop(state.peer, None)
         for other in self.actors.values():
-            if other.actor == state.actor and other.role == state.role and other is not state:
+            same_place = other.actor == state.actor and other.role == state.role
+            if other is not state and (same_place or other.peer == peer):
                 other.connected = False  # its successor has come
         state.peer, state.connected, state.heard_at = peer, True, now
         self._by_peer[peer] = state
-        if not self.lockstep:
-            state.allowed_upto = state.settled + self._credit_for(state)
+        if self._round and state.role == "train":
+            state.allowed_upto, self._round = state.settled + self._round, 0
         welcome = m.Welcome(
-            self.epoch, state.settled, state.allowed_upto - state.settled, self._parameter_version(),
+            self.epoch, state.settled, self._top_up(state), self._parameter_version(),
             self.parameters_path, self.heartbeat_ms, self._epsilon(), self.lockstep,
         )  # fmt: skip
-        replies = [Reply(peer, welcome), *self._outstanding_test(state)]
-        return [*replies, Reply(peer, m.Drain())] if self._draining else replies
+        return [Reply(peer, welcome), *self._outstanding(state)]
 
     def _objection(self, hello: m.Hello) -> m.Refuse | None:
         if hello.protocol != m.PROTOCOL:
@@ -195,7 +195,8 @@ class Sessions:
         if hello.env_id != self.env_id:
             return m.Refuse("environment", f"the run plays {self.env_id!r}, the actor {hello.env_id!r}")
         if hello.schema != self._layout:
-            return m.Refuse("schema", f"episodes are laid out as [{self._layout}], the actor's as [{hello.schema}]")
+            theirs = hello.schema[: len(self._layout) + 100]
+            return m.Refuse("schema", f"episodes are laid out as [{self._layout}], the actor's as [{theirs}]")
         if hello.max_episode_bytes != self.schema.max_nbytes:
             return m.Refuse(
                 "size", f"an episode is at most {self.schema.max_nbytes} bytes, the actor's {hello.max_episode_bytes}"
@@ -208,23 +209,28 @@ class Sessions:
     def _note_counts(self, state: ActorState, message: m.EpisodeHeader | m.Ping | m.Bye) -> None:
         state.sent = max(state.sent, message.sent)
         state.acked_upto = max(state.acked_upto, message.acked_upto)
+        if state.acked_upto > state.settled == state.settled_before:
+            # What an earlier learner refused is settled too, and only the actor knows.
+            state.allowed_upto += state.acked_upto - state.settled
+            state.settled_before = state.settled = state.acked_upto
         if not isinstance(message, m.EpisodeHeader):
             state.aborted = message.aborted
 
     def _episode(self, state: ActorState, header: m.EpisodeHeader, frames: Sequence[Any]) -> list[Reply]:
+        if state.role != "train":
+            self.refused["not a player"] += 1
+            return []
         self._note_counts(state, header)
-        # What an earlier learner refused is settled too, and only the actor knows.
-        if header.acked_upto > state.settled and state.settled == state.settled_before:
-            state.settled_before = state.settled = header.acked_upto
         if header.seq <= state.settled:
             self.duplicated += 1
             return []
         if header.seq > state.settled + 1:
             self.refused["out of order"] += 1
-            return []
+            return [Reply(state.peer, m.Unknown())]
         if sum(len(frame) for frame in frames) > self.schema.max_nbytes or checksum(frames) != header.crc32:
-            self.refused["corrupt"] += 1  # damaged on the way: not settled, it is sent again
-            return self._strike(state.peer, "corrupt frames")
+            # Damaged on the way: not settled, so it is sent again.
+            return self._strike(state.peer, "corrupt") or [Reply(state.peer, m.Unknown())]
+        frames = separated(self.schema, header.steps, frames)
         reason = fault(self.schema, header, frames)
         if reason:
             self.rejected[reason] += 1
@@ -244,52 +250,74 @@ class Sessions:
         others = sum(actor.outstanding for actor in self.actors.values() if actor is not state)
         return max(0, min(self.credit, self.throttle.headroom() - others))
 
-    def _ack(self, state: ActorState) -> Reply:
+    def _top_up(self, state: ActorState) -> int:
+        """Raises what the actor may send as far as the throttle allows; returns how many more that are."""
         if not self.lockstep:
             state.allowed_upto = max(state.allowed_upto, state.settled + self._credit_for(state))
+        return max(0, state.allowed_upto - state.settled)
+
+    def _ack(self, state: ActorState) -> Reply:
+        credit = self._top_up(state)
         return Reply(
             state.peer,
-            m.Ack(
-                state.incarnation, state.settled, max(0, state.allowed_upto - state.settled), state.rejects,
-                self._parameter_version(), self._epsilon(),
-            ),
-        )  # fmt: skip
+            m.Ack(state.incarnation, state.settled, credit, state.rejects, self._parameter_version(), self._epsilon()),
+        )
 
     def acknowledge(self, peers: set[bytes]) -> list[Reply]:
         """One cumulative acknowledgement for each of these peers: called after a batch of messages."""
         return [self._ack(self._by_peer[peer]) for peer in peers if peer in self._by_peer]
 
     def regrant(self) -> list[Reply]:
-        """Credit for actors that have none left, if the throttle has opened."""
+        """Credit for actors that have none left, if the throttle has opened; first for who has waited longest."""
         if self.lockstep or self._draining or self.throttle.headroom() <= 0:
             return []
-        waiting = [a for a in self._by_peer.values() if a.role == "train" and not a.left and a.outstanding == 0]
-        replies = [self._ack(state) for state in waiting]
-        return [reply for reply in replies if isinstance(reply.message, m.Ack) and reply.message.credit > 0]
+        replies = []
+        for state in [a for a in self.present() if a.outstanding == 0]:
+            if self._credit_for(state) == 0:
+                break
+            replies.append(self._ack(state))
+            self._by_peer[state.peer] = self._by_peer.pop(state.peer)  # to the end of the queue
+        return replies
 
     def grant(self, episodes: int) -> list[Reply]:
-        """Lockstep: lets the one actor play a round with the newest parameters."""
-        replies = []
-        for state in self._by_peer.values():
-            if state.role == "train" and not state.left:
-                state.allowed_upto = state.settled + episodes
-                replies.append(self._ack(state))
-        return replies
+        """Lockstep: lets the one actor play a round with the newest parameters, as soon as it is there."""
+        states = [a for a in self._by_peer.values() if a.role == "train" and not a.left]
+        if not states:
+            self._round = episodes
+        for state in states:
+            state.allowed_upto = state.settled + episodes
+        return [self._ack(state) for state in states]
+
+    # -- Tests and the end -----------------------------------------------------------------------------------------
 
     def request_test(self, test: m.Test) -> list[Reply]:
         """Asks the evaluator, now if it is there, else when it comes."""
         self._test = test
-        return [reply for state in self._by_peer.values() for reply in self._outstanding_test(state)]
+        return [reply for state in self._by_peer.values() for reply in self._outstanding(state)]
 
-    def _outstanding_test(self, state: ActorState) -> list[Reply]:
-        if self._test is None or state.role != "test" or self._draining or state.left:
+    def _take_test_result(self, result: m.TestResult) -> None:
+        """Once; one that nobody waits for any more is a repeat."""
+        if self._test is None or result.test_id != self._test.test_id:
+            return
+        counts = {len(result.returns), len(result.wons), len(result.lengths)}
+        if counts != {self._test.episodes} or not all(map(math.isfinite, result.returns)):
+            self.refused["test result"] += 1
+            return
+        self._test = None
+        self._on_test_result(result)
+
+    def _outstanding(self, state: ActorState) -> list[Reply]:
+        """What a peer may have missed: that the run drains, or the test that nobody has answered."""
+        if state.left:
             return []
-        return [Reply(state.peer, self._test)]
+        if self._draining:
+            return [Reply(state.peer, m.Drain())]
+        return [Reply(state.peer, self._test)] if self._test is not None and state.role == "test" else []
 
     def drain(self) -> list[Reply]:
         """No more credit for anybody; each actor flushes and leaves."""
         self._draining = True
-        return [Reply(state.peer, m.Drain()) for state in self._by_peer.values() if not state.left]
+        return [reply for state in self._by_peer.values() for reply in self._outstanding(state)]
 
     def expire(self, now: float, silence_s: float) -> None:
         """Takes actors that were silent for so long as gone, until they are heard again; their credit is free."""
@@ -300,8 +328,8 @@ class Sessions:
     # -- Counts ----------------------------------------------------------------------------------------------------
 
     def present(self, role: m.Role = "train") -> list[ActorState]:
-        """The actors that are connected and have not left."""
-        return [a for a in self._by_peer.values() if a.role == role and a.connected and not a.left]
+        """The actors that are connected and have not left. Like `counters`, for any thread."""
+        return [a for a in list(self._by_peer.values()) if a.role == role and a.connected and not a.left]
 
     def counters(self) -> dict[str, int]:
         """Of this process: sent == stored + rejected + duplicated + lost.
@@ -310,7 +338,8 @@ class Sessions:
         leaves episodes that it had sent and nobody acknowledged: they are `undelivered`, and part of none of these.
         """
         sent = lost = undelivered = 0
-        for state in self.actors.values():
+        states = list(self.actors.values())
+        for state in states:
             claimed = max(state.acked_upto, state.sent if state.left else 0)
             missing = max(0, claimed - state.settled)
             lost += missing
@@ -323,5 +352,5 @@ class Sessions:
             "duplicated": self.duplicated,
             "lost": lost,
             "undelivered": undelivered,
-            "aborted": sum(state.aborted for state in self.actors.values()),
+            "aborted": sum(state.aborted for state in states),
         }

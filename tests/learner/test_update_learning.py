@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -24,20 +26,26 @@ def random_play(generator: torch.Generator) -> EpisodeBatch:
     )  # fmt: skip
 
 
-def learned(algorithm: str, updates: int) -> Update:
+def learning(algorithm: str, updates: int, every: int) -> Iterator[Update]:
+    """The update after each `every` of `updates` steps."""
     update = Update(config.resolve("matrix/powqmix", algorithm, seed=0), SPEC, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     for step in range(updates):
         update(random_play(generator), env_steps=8 * step)
-    return update
+        if (step + 1) % every == 0:
+            yield update
 
 
 def test_powqmix_finds_the_optimum_and_the_payoff_matrix() -> None:
-    tables = learned("powqmix", 600).joint_tables()
+    errors = []
+    for update in learning("powqmix", 700, every=50):
+        tables = update.joint_tables()
+        errors.append(np.abs(np.array(tables["q_r"]) - PAYOFF.numpy()).max())
     assert tables["greedy_joint_action"] == [0, 0]
     assert abs(tables["q_tot"][0][0] - 8.0) < 0.1
-    assert np.abs(np.array(tables["q_r"]) - PAYOFF.numpy()).max() < 0.15
+    assert np.median(errors[-7:]) < 0.1  # Adam at a constant rate throws Q_r off now and then, for some steps
 
 
 def test_qmix_settles_on_the_safe_joint_action() -> None:
-    assert learned("qmix", 600).joint_tables()["greedy_joint_action"] != [0, 0]
+    (update,) = learning("qmix", 600, every=600)
+    assert update.joint_tables()["greedy_joint_action"] != [0, 0]

@@ -37,11 +37,12 @@ def test_the_monotonic_mixer_is_its_formula() -> None:
 @given(seed=st.integers(0, 1000), agent=st.integers(0, N - 1), rise=st.floats(0.01, 100.0))
 def test_more_value_of_an_agent_never_lowers_the_joint_value(seed: int, agent: int, rise: float) -> None:
     torch.manual_seed(seed)
-    mixer = MonotonicMixer(N, S, K, G).double()
-    q, state = torch.randn(B, T, N, dtype=torch.float64), torch.randn(B, T, S, dtype=torch.float64)
+    mixer = MonotonicMixer(N, S, K, G)
+    q, state = torch.randn(B, T, N), torch.randn(B, T, S)
     raised = q.clone()
     raised[:, :, agent] += rise
-    assert bool((mixer(raised, state) >= mixer(q, state)).all())
+    before, after = mixer(q, state), mixer(raised, state)
+    assert bool((after >= before - 1e-5 * before.abs()).all())  # but for rounding
 
 
 def test_the_central_mixer_can_fall_where_an_agents_value_rises() -> None:

@@ -20,7 +20,8 @@ SMALL_GAME = [
     "--set", "env.grid=4", "--set", "env.n_agents=2", "--set", "env.n_prey=1", "--set", "env.episode_limit=20",
     "--set", "training.batch_size=16", "--set", "replay.capacity=200", "--set", "test.episodes=4",
     "--set", "test.interval_steps=2000", "--set", "agent.hidden_size=16", "--set", "log_interval_s=0.5",
-    "--set", "checkpoint.interval_s=1", "--set", "training.samples_per_insert=4", "--set", "training.recognizer_updates=1",
+    "--set", "checkpoint.interval_s=1",
+    "--set", "training.samples_per_insert=4", "--set", "training.recognizer_updates=1",
 ]  # fmt: skip
 
 

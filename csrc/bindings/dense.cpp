@@ -1,0 +1,185 @@
+// The learner's CPU kernels over whole networks: pointers and sizes that Python has checked.
+#include <pybind11/stl.h>
+
+#include <array>
+#include <future>
+#include <tuple>
+
+#include "bindings/bindings.h"
+#include "cpu/adam.h"
+#include "cpu/agent_sequence.h"
+#include "cpu/gru_sequence.h"
+#include "cpu/mlp.h"
+#include "cpu/recognizer_fit.h"
+
+namespace py = pybind11;
+
+namespace powqmix {
+
+namespace {
+
+using Address = uintptr_t;
+
+template <typename T>
+T* at(Address address) {
+  return reinterpret_cast<T*>(address);
+}
+const float* in(Address address) { return at<const float>(address); }
+float* out(Address address) { return at<float>(address); }
+
+using GruShape = std::tuple<int64_t, int64_t, int64_t, int64_t>;  // R, T, I, H
+GruSequenceShape gru_shape(const GruShape& s) {
+  return {std::get<0>(s), std::get<1>(s), std::get<2>(s), std::get<3>(s)};
+}
+
+void gru_forward(const GruShape& shape, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Address x,
+                 Address h0, Address y, Address saved) {
+  gru_sequence_forward(gru_shape(shape), {in(w_ih), in(w_hh), in(b_ih), in(b_hh)}, in(x), in(h0), out(y),
+                       out(saved));
+}
+
+void gru_backward(const GruShape& shape, Address w_hh, Address h0, Address y, Address saved, Address d_y,
+                  Address d_gi, Address d_gh, Address previous, Address d_h0) {
+  gru_sequence_backward(gru_shape(shape), in(w_hh), in(h0), in(y), in(saved), in(d_y), out(d_gi), out(d_gh),
+                        out(previous), out(d_h0));
+}
+
+void gru_products(const GruShape& shape, Address w_ih, Address x, Address d_gi, Address d_gh,
+                  Address previous, Address d_x, Address d_w_ih, Address d_w_hh, Address d_b_ih,
+                  Address d_b_hh) {
+  gru_sequence_products(gru_shape(shape), in(w_ih), in(x), in(d_gi), in(d_gh), in(previous),
+                        {out(d_x), out(d_w_ih), out(d_w_hh), out(d_b_ih), out(d_b_hh)});
+}
+
+using AgentShape = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool>;
+AgentSequenceShape agent_shape(const AgentShape& s) {
+  return {std::get<0>(s), std::get<1>(s), std::get<2>(s), std::get<3>(s),
+          std::get<4>(s), std::get<5>(s), std::get<6>(s), std::get<7>(s)};
+}
+template <typename T>
+AgentTensors<T> agent_tensors(const std::array<Address, 8>& a) {
+  return {at<T>(a[0]), at<T>(a[1]), at<T>(a[2]), at<T>(a[3]),
+          at<T>(a[4]), at<T>(a[5]), at<T>(a[6]), at<T>(a[7])};
+}
+AgentSequenceMemory agent_memory(const std::array<Address, 3>& a) {
+  return {out(a[0]), out(a[1]), out(a[2])};
+}
+
+void agent_forward(const AgentShape& shape, const std::array<Address, 8>& parameters, Address obs,
+                   Address last_actions, const std::array<Address, 3>& memory, Address q, Address hidden) {
+  agent_sequence_forward(agent_shape(shape), agent_tensors<const float>(parameters), in(obs),
+                         at<const int64_t>(last_actions), agent_memory(memory), out(q), out(hidden));
+}
+
+void agent_backward(const AgentShape& shape, const std::array<Address, 8>& parameters,
+                    const std::array<Address, 8>& gradients, Address obs, Address last_actions,
+                    const std::array<Address, 3>& memory, Address d_q, Address d_hidden) {
+  agent_sequence_backward(agent_shape(shape), agent_tensors<const float>(parameters),
+                          agent_tensors<float>(gradients), in(obs), at<const int64_t>(last_actions),
+                          agent_memory(memory), in(d_q), in(d_hidden));
+}
+
+// sizes: [inputs of the first layer, outputs of each]; weights, biases: a pair of addresses for each layer.
+std::vector<MlpLayer> layers_of(const std::vector<int>& sizes, const std::vector<Address>& parameters,
+                                const std::vector<Address>& gradients) {
+  std::vector<MlpLayer> layers;
+  for (size_t l = 0; l + 1 < sizes.size(); ++l) {
+    MlpLayer layer{in(parameters[2 * l]), in(parameters[2 * l + 1]), sizes[l], sizes[l + 1]};
+    if (!gradients.empty()) {
+      layer.d_weight = out(gradients[2 * l]);
+      layer.d_bias = out(gradients[2 * l + 1]);
+    }
+    layers.push_back(layer);
+  }
+  return layers;
+}
+
+std::vector<float*> buffers(const std::vector<Address>& addresses) {
+  std::vector<float*> pointers;
+  for (const Address address : addresses) pointers.push_back(out(address));
+  return pointers;
+}
+
+void mlp_run(int rows, const std::vector<int>& sizes, const std::vector<Address>& parameters, Address x,
+             const std::vector<Address>& activations) {
+  mlp_forward(rows, layers_of(sizes, parameters, {}), in(x), buffers(activations));
+}
+
+void mlp_gradient(int rows, const std::vector<int>& sizes, const std::vector<Address>& parameters,
+                  const std::vector<Address>& gradients, Address x, const std::vector<Address>& activations,
+                  Address d_out, Address d_x) {
+  mlp_backward(rows, layers_of(sizes, parameters, gradients), in(x), buffers(activations), in(d_out),
+               out(d_x));
+}
+
+using AdamAddresses = std::tuple<int64_t, Address, Address, Address, Address, Address>;
+using AdamNumbers = std::tuple<double, double, double, double, double>;
+AdamState adam_state(const AdamAddresses& a) {
+  return {std::get<0>(a),      out(std::get<1>(a)), in(std::get<2>(a)),
+          out(std::get<3>(a)), out(std::get<4>(a)), out(std::get<5>(a))};
+}
+AdamConstants adam_constants(const AdamNumbers& n) {
+  return {std::get<0>(n), std::get<1>(n), std::get<2>(n), std::get<3>(n), std::get<4>(n)};
+}
+
+void adam(const AdamAddresses& addresses, const AdamNumbers& numbers, Address norm, Address skipped) {
+  adam_step(adam_state(addresses), adam_constants(numbers), out(norm), out(skipped));
+}
+
+template <typename T>
+RecognizerTensors<T> recognizer_tensors(const std::array<Address, 11>& a) {
+  return {at<T>(a[0]), at<T>(a[1]), at<T>(a[2]), at<T>(a[3]), at<T>(a[4]), at<T>(a[5]),
+          at<T>(a[6]), at<T>(a[7]), at<T>(a[8]), at<T>(a[9]), at<T>(a[10])};
+}
+
+RecognizerShape recognizer_shape(const std::array<int, 6>& s) { return {s[0], s[1], s[2], s[3], s[4], s[5]}; }
+RecognizerRows recognizer_rows(const std::array<Address, 5>& a) {
+  return {in(a[0]), at<const int64_t>(a[1]), in(a[2]), in(a[3]), in(a[4])};
+}
+
+// The recognizer's steps in a thread of their own, until `wait`. The caller keeps all tensors alive.
+class RecognizerFit {
+ public:
+  RecognizerFit(const std::array<int, 6>& sizes, const std::array<Address, 11>& parameters,
+                const std::array<Address, 11>& gradients, const std::array<Address, 5>& rows, int steps,
+                const AdamAddresses& addresses, const AdamNumbers& numbers, Address norm, Address skipped)
+      : done_(std::async(std::launch::async, [=] {
+          recognizer_fit(recognizer_shape(sizes), recognizer_tensors<const float>(parameters),
+                         recognizer_tensors<float>(gradients), recognizer_rows(rows), steps,
+                         adam_state(addresses), adam_constants(numbers), out(norm), out(skipped));
+        })) {}
+  void wait() {
+    if (done_.valid()) done_.get();
+  }
+
+ private:
+  std::future<void> done_;
+};
+
+void evaluate_recognizer(const std::array<int, 6>& sizes, const std::array<Address, 11>& parameters,
+                         Address state, Address actions, Address scales, Address state_value) {
+  recognizer_evaluate(recognizer_shape(sizes), recognizer_tensors<const float>(parameters),
+                      recognizer_rows({state, actions, 0, 0, 0}), out(scales), out(state_value));
+}
+
+}  // namespace
+
+void bind_dense(py::module_& m) {
+  const auto unlocked = py::call_guard<py::gil_scoped_release>();
+  m.def("gru_sequence_forward", gru_forward, unlocked);
+  m.def("gru_sequence_backward", gru_backward, unlocked);
+  m.def("gru_sequence_products", gru_products, unlocked);
+  m.def("agent_sequence_forward", agent_forward, unlocked);
+  m.def("agent_sequence_backward", agent_backward, unlocked);
+  m.def("mlp_forward", mlp_run, unlocked);
+  m.def("mlp_backward", mlp_gradient, unlocked);
+  m.def("adam_step", adam, unlocked);
+  m.def("recognizer_evaluate", evaluate_recognizer, unlocked);
+  py::class_<RecognizerFit>(m, "RecognizerFit")
+      .def(py::init<const std::array<int, 6>&, const std::array<Address, 11>&, const std::array<Address, 11>&,
+                    const std::array<Address, 5>&, int, const AdamAddresses&, const AdamNumbers&, Address,
+                    Address>())
+      .def("wait", &RecognizerFit::wait, unlocked);
+}
+
+}  // namespace powqmix

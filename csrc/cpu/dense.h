@@ -1,0 +1,53 @@
+// Small dense algebra for one core: what the learner's networks need where a batch is too small for a
+// library's products to pay, and the recurrent steps that no library fuses.
+//
+// One text (dense.inc) is compiled for each instruction set; sums run in one fixed order, so results are the
+// same from run to run on one machine.
+#pragma once
+
+#include <cstdint>
+
+namespace powqmix {
+
+struct DenseKernels {
+  const char* name;
+
+  // c[i, j] (+)= sum_k a(i, k) b[k, j] for i < m, j < n, k < depth. a(i, k) is a[i * a_row + k * a_depth];
+  // rows of b and c are ldb and ldc apart. With `accumulate` the sum starts from c.
+  void (*multiply)(int m, int n, int depth, const float* a, int64_t a_row, int64_t a_depth, const float* b,
+                   int64_t ldb, float* c, int64_t ldc, bool accumulate);
+
+  // c[i, j] = bias[j] + sum_k a[i, k] b[j, k]: a layer whose weight is kept as b [n, depth]. bias may be
+  // null.
+  void (*multiply_transposed)(int m, int n, int depth, const float* a, int64_t lda, const float* b,
+                              int64_t ldb, const float* bias, float* c, int64_t ldc);
+
+  // One step of a GRU for one row. gi, gh: [3H] what x and h give to r, z and n, biases included; h, next:
+  // [H]; saved: [4H] takes r, z, n and gh's part of n.
+  void (*gru_gates)(int hidden, const float* gi, const float* gh, const float* h, float* next, float* saved);
+
+  // Its gradient. dnext: [H] of next, in; dgi, dgh: [3H] of gi and gh, out; dh: [H] of h through the gate z
+  // only.
+  void (*gru_gates_backward)(int hidden, const float* saved, const float* h, const float* dnext, float* dgi,
+                             float* dgh, float* dh);
+
+  // The sum of squares of x [count], in double.
+  double (*sum_of_squares)(int64_t count, const float* x);
+
+  // A step of Adam along scale * gradient: mean and square are updated in place, and
+  // value -= rate mean / (sqrt(square) root + epsilon).
+  void (*adam)(int64_t count, float scale, float beta1, float beta2, float rate, float root, float epsilon,
+               const float* gradient, float* mean, float* square, float* value);
+};
+
+// The best that this processor runs.
+const DenseKernels& dense_kernels();
+
+namespace baseline {
+extern const DenseKernels kDenseKernels;
+}
+namespace avx2 {
+extern const DenseKernels kDenseKernels;
+}
+
+}  // namespace powqmix

@@ -1,0 +1,158 @@
+// The ops on the CPU: rows one after the other, in the calling thread.
+#include "powqmix/ops.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace powqmix {
+namespace cpu {
+
+namespace {
+
+// The last filled step of each episode; -1 where none is.
+int64_t last_filled(const uint8_t* filled, int64_t steps) {
+  int64_t last = steps - 1;
+  while (last >= 0 && !filled[last]) --last;
+  return last;
+}
+
+void targets_of_episode(int64_t steps, float td_lambda, const float* next_value, const float* reward,
+                        const float* discount, const uint8_t* filled, float* target) {
+  const int64_t last = last_filled(filled, steps);
+  std::fill(target + last + 1, target + steps, 0.0f);
+  float later = 0.0f;
+  for (int64_t t = last; t >= 0; --t) {
+    later =
+        filled[t] ? td_lambda_step(reward[t], discount[t], next_value[t], later, td_lambda, t == last) : 0.0f;
+    target[t] = later;
+  }
+}
+
+}  // namespace
+
+void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail, const int64_t* actions,
+              float* q_taken, float* q_max, int64_t* greedy, Stream) {
+  for (int64_t row = 0; row < rows; ++row, agent_q += n_actions, avail += n_actions) {
+    const int64_t best = best_legal(agent_q, avail, n_actions);
+    q_taken[row] = agent_q[actions[row]];
+    q_max[row] = best < 0 ? 0.0f : agent_q[best];
+    greedy[row] = best < 0 ? 0 : best;
+  }
+}
+
+void select_q_backward(int64_t rows, int n_actions, const uint8_t* avail, const int64_t* actions,
+                       const int64_t* greedy, const float* d_taken, const float* d_max, float* d_agent_q,
+                       Stream) {
+  std::fill_n(d_agent_q, rows * n_actions, 0.0f);
+  for (int64_t row = 0; row < rows; ++row) {
+    float* d = d_agent_q + row * n_actions;
+    d[actions[row]] += d_taken[row];
+    // Where no action is legal, greedy is 0 and action 0 is not legal.
+    if (avail[row * n_actions + greedy[row]]) d[greedy[row]] += d_max[row];
+  }
+}
+
+void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales,
+                  Stream) {
+  for (int64_t row = 0; row < rows; ++row, w2 += embed) {
+    for (int i = 0; i < n_agents; ++i, w1 += embed) *scales++ = hyper_scale(w1, w2, embed);
+  }
+}
+
+void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
+                           const float* d_scales, float* d_w1, float* d_w2, Stream) {
+  for (int64_t row = 0; row < rows; ++row, w2 += embed, d_w2 += embed) {
+    std::fill_n(d_w2, embed, 0.0f);
+    for (int i = 0; i < n_agents; ++i, w1 += embed, d_w1 += embed) {
+      const float d = *d_scales++;
+      for (int k = 0; k < embed; ++k) {
+        d_w1[k] = d * std::fabs(w2[k]) * sign_of(w1[k]);
+        d_w2[k] += d * std::fabs(w1[k]);
+      }
+    }
+    for (int k = 0; k < embed; ++k) d_w2[k] *= sign_of(w2[k]);
+  }
+}
+
+void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const float* scales,
+                  const float* state_value, const float* q_taken, const float* q_max, const float* next_value,
+                  const float* reward, const float* discount, const uint8_t* filled, float* q_r,
+                  float* joint_weight, float* target, Stream) {
+  for (int64_t episode = 0; episode < shape.episodes; ++episode) {
+    const int64_t first = episode * shape.steps;
+    targets_of_episode(shape.steps, constants.td_lambda, next_value + first, reward + first, discount + first,
+                       filled + first, target + first);
+    for (int64_t row = first; row < first + shape.steps; ++row) {
+      if (!filled[row]) {
+        q_r[row] = joint_weight[row] = 0.0f;
+        continue;
+      }
+      const int64_t agents = row * n_agents;
+      const float advantage = joint_advantage(scales + agents, q_taken + agents, q_max + agents, n_agents);
+      q_r[row] = state_value[row] + advantage;
+      joint_weight[row] = advantage >= -constants.recognition_tolerance ? constants.recognized_weight
+                                                                        : constants.other_weight;
+    }
+  }
+}
+
+void powqmix_head_backward(int64_t rows, int n_agents, const float* q_taken, const float* q_max,
+                           const uint8_t* filled, const float* d_q_r, float* d_scales, float* d_state_value,
+                           Stream) {
+  for (int64_t row = 0; row < rows; ++row) {
+    d_state_value[row] = filled[row] ? d_q_r[row] : 0.0f;
+    for (int64_t i = row * n_agents; i < (row + 1) * n_agents; ++i) {
+      d_scales[i] = filled[row] ? d_q_r[row] * (q_taken[i] - q_max[i]) : 0.0f;
+    }
+  }
+}
+
+void td_lambda_target(BatchShape shape, float td_lambda, const float* next_value, const float* reward,
+                      const float* discount, const uint8_t* filled, float* target, Stream) {
+  for (int64_t first = 0; first < shape.rows(); first += shape.steps) {
+    targets_of_episode(shape.steps, td_lambda, next_value + first, reward + first, discount + first,
+                       filled + first, target + first);
+  }
+}
+
+void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const float* w1, const float* b1,
+                   const float* w2, const float* b2, float* q_tot, Stream) {
+  for (int64_t row = 0; row < rows; ++row, q += n_agents, b1 += embed, w2 += embed) {
+    const float* w = w1 + row * n_agents * embed;
+    float total = 0.0f;
+    for (int k = 0; k < embed; ++k) {
+      float hidden = 0.0f;
+      for (int i = 0; i < n_agents; ++i) hidden += q[i] * std::fabs(w[i * embed + k]);
+      total += elu(hidden + b1[k]) * std::fabs(w2[k]);
+    }
+    q_tot[row] = total + b2[row];
+  }
+}
+
+void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
+                            const float* b1, const float* w2, const float* d_q_tot, float* d_q, float* d_w1,
+                            float* d_b1, float* d_w2, Stream) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* w = w1 + row * n_agents * embed;
+    float* d_w = d_w1 + row * n_agents * embed;
+    const float* values = q + row * n_agents;
+    const float d = d_q_tot[row];
+    std::fill_n(d_q + row * n_agents, n_agents, 0.0f);
+    for (int k = 0; k < embed; ++k) {
+      const int64_t at = row * embed + k;
+      float hidden = 0.0f;
+      for (int i = 0; i < n_agents; ++i) hidden += values[i] * std::fabs(w[i * embed + k]);
+      hidden += b1[at];
+      d_w2[at] = d * elu(hidden) * sign_of(w2[at]);
+      const float d_hidden = d * std::fabs(w2[at]) * elu_slope(hidden);
+      d_b1[at] = d_hidden;
+      for (int i = 0; i < n_agents; ++i) {
+        d_q[row * n_agents + i] += d_hidden * std::fabs(w[i * embed + k]);
+        d_w[i * embed + k] = d_hidden * values[i] * sign_of(w[i * embed + k]);
+      }
+    }
+  }
+}
+
+}  // namespace cpu
+}  // namespace powqmix

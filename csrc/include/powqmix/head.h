@@ -1,0 +1,63 @@
+// The mathematics of the ops, one row at a time, the same for C++ and CUDA. Equations: arXiv 2405.08036.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#ifdef __CUDACC__
+#define POWQMIX_HD __host__ __device__ __forceinline__
+#else
+#define POWQMIX_HD inline
+#endif
+
+namespace powqmix {
+
+// Sizes of a batch: B episodes of T steps.
+struct BatchShape {
+  int64_t episodes, steps;
+  POWQMIX_HD int64_t rows() const { return episodes * steps; }
+};
+
+// The best legal action of a row q [A]: highest value, ties to the lowest index. No legal action: -1.
+POWQMIX_HD int64_t best_legal(const float* q, const uint8_t* avail, int n_actions) {
+  int64_t best = -1;
+  for (int a = 0; a < n_actions; ++a) {
+    if (avail[a] && (best < 0 || q[a] > q[best])) best = a;
+  }
+  return best;
+}
+
+// lambda_i = sum_k |w1_k| |w2_k| of one agent: w1, w2 [K].
+POWQMIX_HD float hyper_scale(const float* w1, const float* w2, int embed) {
+  float sum = 0.0f;
+  for (int k = 0; k < embed; ++k) sum += fabsf(w1[k]) * fabsf(w2[k]);
+  return sum;
+}
+
+POWQMIX_HD float sign_of(float x) { return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : 0.0f; }
+
+// sum_i lambda_i A_i of one step, the agents in order: scales, q_taken, q_max [N].
+POWQMIX_HD float joint_advantage(const float* scales, const float* q_taken, const float* q_max,
+                                 int n_agents) {
+  float sum = 0.0f;
+  for (int i = 0; i < n_agents; ++i) sum += scales[i] * (q_taken[i] - q_max[i]);
+  return sum;
+}
+
+// y = r + discount [(1 - L) next + L y'] (Eq. 15), where y' is the target one step later; at an episode's
+// last filled step y = r + discount next.
+POWQMIX_HD float td_lambda_step(float reward, float discount, float next_value, float later, float td_lambda,
+                                bool last) {
+  const float ahead = last ? next_value : (1.0f - td_lambda) * next_value + td_lambda * later;
+  return reward + discount * ahead;
+}
+
+// ELU and its slope, alpha = 1.
+POWQMIX_HD float elu(float x) { return x > 0.0f ? x : expm1f(x); }
+POWQMIX_HD float elu_slope(float x) { return x > 0.0f ? 1.0f : expf(x); }
+
+struct HeadConstants {
+  float td_lambda, recognition_tolerance, recognized_weight, other_weight;
+};
+
+}  // namespace powqmix

@@ -1,0 +1,58 @@
+// The ops' kernels. All tensors are C-contiguous float32 unless said otherwise; shapes are those of
+// powqmix.ops.
+//
+// Every function exists twice: namespace cpu runs in the caller, namespace cuda queues on a stream. Each
+// output element is written by one thread, sums run in one fixed order, and no step looks at padding: results
+// are bit-identical from run to run and do not change with the number of padded steps.
+#pragma once
+
+#include <cstdint>
+
+#include "powqmix/head.h"
+
+namespace powqmix {
+
+// What all kernels of a call are queued on; ignored on the CPU.
+using Stream = void*;
+
+#define POWQMIX_OPS                                                                                         \
+  /* agent_q [rows, A], avail u8 [rows, A], actions i64 [rows] -> q_taken, q_max [rows], greedy i64 [rows]  \
+   */                                                                                                       \
+  void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail,                    \
+                const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy, Stream stream);      \
+  /* any_legal u8 [rows] is read from avail; d_agent_q [rows, A] is written whole */                        \
+  void select_q_backward(int64_t rows, int n_actions, const uint8_t* avail, const int64_t* actions,         \
+                         const int64_t* greedy, const float* d_taken, const float* d_max, float* d_agent_q, \
+                         Stream stream);                                                                    \
+  /* w1 [rows, N, K], w2 [rows, K] -> scales [rows, N] */                                                   \
+  void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales, \
+                    Stream stream);                                                                         \
+  void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,       \
+                             const float* d_scales, float* d_w1, float* d_w2, Stream stream);               \
+  /* scales, q_taken, q_max [B, T, N], the others [B, T] -> q_r, joint_weight, target [B, T] */             \
+  void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const float* scales,           \
+                    const float* state_value, const float* q_taken, const float* q_max,                     \
+                    const float* next_value, const float* reward, const float* discount,                    \
+                    const uint8_t* filled, float* q_r, float* joint_weight, float* target, Stream stream);  \
+  /* d_scales = d_q_r A_i, d_state_value = d_q_r on filled steps, else 0 */                                 \
+  void powqmix_head_backward(int64_t rows, int n_agents, const float* q_taken, const float* q_max,          \
+                             const uint8_t* filled, const float* d_q_r, float* d_scales,                    \
+                             float* d_state_value, Stream stream);                                          \
+  void td_lambda_target(BatchShape shape, float td_lambda, const float* next_value, const float* reward,    \
+                        const float* discount, const uint8_t* filled, float* target, Stream stream);        \
+  /* q [rows, N], w1 [rows, N, K], b1, w2 [rows, K], b2 [rows] -> q_tot [rows] */                           \
+  void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const float* w1,                \
+                     const float* b1, const float* w2, const float* b2, float* q_tot, Stream stream);       \
+  /* The hidden layer is computed again; d_b2 = d_q_tot is the caller's. */                                 \
+  void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* q, const float* w1,       \
+                              const float* b1, const float* w2, const float* d_q_tot, float* d_q,           \
+                              float* d_w1, float* d_b1, float* d_w2, Stream stream);
+
+namespace cpu {
+POWQMIX_OPS
+}
+namespace cuda {
+POWQMIX_OPS
+}
+
+}  // namespace powqmix

@@ -1,0 +1,68 @@
+"""Processor, memory, disk and limits of this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+from pathlib import Path
+
+from .finding import MISSING, OK, WRONG, Finding, size
+
+OPEN_FILES = 1024  # of the learner: a socket or two for each actor, and the ring
+SHARED_MEMORY = Path("/dev/shm")
+SMALL_MEMORY, SMALL_DISK, SMALL_SHARED = 2e9, 2e9, 1e9  # bytes; below them a run of the default size is in danger
+
+
+def processor() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    except OSError:
+        pass  # no Linux: what `platform` says stands
+    return Finding("processor", OK, f"{model}, {cores} cores for this process")
+
+
+def memory() -> Finding:
+    try:
+        import psutil
+    except ImportError:
+        return Finding("memory", MISSING, "cannot be measured without psutil", "pip install psutil")
+    state = psutil.virtual_memory()
+    text = f"{size(state.available)} of {size(state.total)} free"
+    if state.available < SMALL_MEMORY:
+        return Finding("memory", WRONG, text, "end other programs, or lower replay.capacity and training.batch_size")
+    return Finding("memory", OK, text)
+
+
+def shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        remedy = "none needed: the replay ring lies in the run's folder, at the disk's speed"
+        return Finding("shared memory", MISSING, f"no {folder} to write to", remedy)
+    usage = shutil.disk_usage(folder)
+    text = f"{size(usage.free)} of {size(usage.total)} free in {folder}"
+    if usage.free < SMALL_SHARED:
+        remedy = "docker run --shm-size=16g, or mount -o remount,size=16g /dev/shm; else the ring lies on the disk"
+        return Finding("shared memory", WRONG, text, remedy)
+    return Finding("shared memory", OK, text)
+
+
+def disk(folder: Path) -> Finding:
+    usage = shutil.disk_usage(folder)
+    text = f"{size(usage.free)} free for runs in {folder}"
+    if not os.access(folder, os.W_OK):
+        return Finding("disk", WRONG, f"{folder} cannot be written", "use another --run-dir, or folder", required=True)
+    if usage.free < SMALL_DISK:
+        return Finding("disk", WRONG, text, "make room, or choose another --run-dir: checkpoints and rings need it")
+    return Finding("disk", OK, text, required=True)
+
+
+def open_files() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = soft == resource.RLIM_INFINITY
+    if not unlimited and soft < OPEN_FILES:
+        return Finding("open files", WRONG, f"the limit is {soft}", f"ulimit -n {OPEN_FILES} (at most {hard})")
+    return Finding("open files", OK, "no limit" if unlimited else f"at most {soft}")

@@ -1,0 +1,154 @@
+"""What an update costs: a ring of real episodes, the whole loop undisturbed, then its stages one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from powqmix import envs
+from powqmix.config import Config
+from powqmix.learner.__main__ import threads_for
+from powqmix.learner.batch import BatchBuffers
+from powqmix.learner.replay import ReplayRing
+from powqmix.learner.replay_layout import required_bytes
+from powqmix.learner.replay_place import choose_path
+from powqmix.learner.update import Update
+from powqmix.types import episode_schema
+from powqmix.wire.parameters import ParameterWriter
+
+from .output import progress
+from .timing import Stages
+from .workload import fill, player
+
+BATCHES = 4  # the ring holds so many batches of episodes: more than a processor's cache does
+PLAYERS = 8  # environments that fill it
+WARM_UP = 2  # updates before the clock starts; the first one trains the recognizer longer
+# Stages within Update.__call__: attribute of the update ("" itself), method, name.
+STAGES = (
+    ("", "_transitions", "copy to the device"),
+    ("objective", "evaluate", "forward"),
+    ("", "_fit_recognizer", "recognizer steps"),
+    ("objective", "losses", "losses"),
+    ("_optimiser", "backward", "backward"),
+    ("_optimiser", "step", "optimiser"),
+)
+
+
+def measure(config: Config, device_name: str, seconds: float) -> dict[str, Any]:
+    """Updates a second, and milliseconds of each stage in the median update.
+
+    The stages are measured in a second pass in which each waits for the device, so that on a GPU they add up to more
+    than an update takes. What is left of an update beside them is "rest of the update".
+    """
+    spec = envs.spec(config.env_id, **config.env)
+    training = config.training
+    threads = threads_for(config.threads, training.batch_size * (spec.episode_limit + 1) * spec.n_agents, 0)
+    torch.set_num_threads(threads)
+    device = torch.device(device_name)
+    synchronise = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    episodes = BATCHES * training.batch_size
+    config = dataclasses.replace(config, replay=dataclasses.replace(config.replay, capacity=episodes))
+    schema = episode_schema(spec, config.replay.dtype)
+    update = Update(config, spec, device)
+    with tempfile.TemporaryDirectory(prefix="powqmix-profile-") as folder:
+        path = choose_path(config.replay.path, Path(folder), required_bytes(schema, episodes))
+        ring = ReplayRing.create(path, schema, episodes)
+        writer = ParameterWriter(Path(folder) / "parameters", update.policy.parameter_count)
+        try:
+            rollout, env = player(config, PLAYERS, schema, update.policy_vector())
+            with progress(f"playing {episodes} episodes", episodes) as bar:
+                fill(ring, rollout, episodes, config.exploration.epsilon(0), bar.advance)
+            env.close()
+            loop = _Loop(config, ring, update, writer, synchronise)
+            return {
+                "algorithm": config.algorithm,
+                "device": device_name if device.type == "cpu" else torch.cuda.get_device_name(device),
+                "threads": threads,
+                "batch_size": training.batch_size,
+                "steps": round(float(ring.records(ring.stored())["steps"].mean()), 1),
+                "episodes_in_ring": len(ring),
+                **loop.measure(seconds),
+                "peak_device_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+            }
+        finally:
+            writer.close()
+            ring.unlink()
+
+
+class _Loop:
+    """The learner's loop without its waiting: sample, gather, update, publish."""
+
+    def __init__(
+        self,
+        config: Config,
+        ring: ReplayRing,
+        update: Update,
+        writer: ParameterWriter,
+        synchronise: Callable[[], None],
+    ) -> None:
+        self.config, self.ring, self.update, self.writer = config, ring, update, writer
+        self.synchronise = synchronise
+        self.rng = np.random.default_rng(config.seed)
+        batch_size = config.training.batch_size
+        self.buffers = BatchBuffers(ring.schema, batch_size, pin_memory=update.device.type == "cuda")
+        self.stages = Stages(synchronise)
+        self.updates = 0
+
+    def measure(self, seconds: float) -> dict[str, Any]:
+        with progress(f"updating for {2 * seconds:g} s", 2 * seconds) as bar:
+            for _ in range(WARM_UP):
+                self._plain()
+            self.synchronise()
+            count, passed = self._for(seconds, self._plain, bar.advance)
+            for owner, method, stage in STAGES:
+                self.stages.wrap(getattr(self.update, owner) if owner else self.update, method, stage)
+            self._for(seconds, self._staged, bar.advance)
+        stages = self.stages.medians()
+        whole = stages.pop("update")
+        inside = sum(stages[stage] for _, _, stage in STAGES if stage in stages)
+        ordered = {"sample and gather": stages["sample and gather"]}
+        ordered |= {stage: stages[stage] for _, _, stage in STAGES if stage in stages}
+        ordered |= {"rest of the update": max(0.0, whole - inside), "publish": stages["publish"]}
+        return {
+            "updates": count,
+            "updates_per_second": count / passed,
+            "ms_per_update": 1e3 * passed / count,
+            "stages_ms": {name: 1e3 * value for name, value in ordered.items()},
+        }
+
+    def _for(self, seconds: float, body: Callable[[], None], done: Callable[[float], None]) -> tuple[int, float]:
+        """Calls `body` at least 3 times; returns how often, and the seconds that it took with the device's work."""
+        start = last = time.perf_counter()
+        count = 0
+        while count < 3 or last - start < seconds:
+            body()
+            count += 1
+            now = time.perf_counter()
+            done(now - last)
+            last = now
+        self.synchronise()
+        return count, time.perf_counter() - start
+
+    def _plain(self) -> None:
+        batch = self.ring.gather(self.ring.sample(self.rng, self.config.training.batch_size), self.buffers)
+        self.update(batch, self.config.weighting.warmup_steps)
+        self.updates += 1
+        if self.updates % self.config.training.publish_every_updates == 0:
+            self.writer.write(self.update.policy_vector(), self.updates)
+
+    def _staged(self) -> None:
+        self.stages.begin_round()
+        with self.stages.time("sample and gather"):
+            batch = self.ring.gather(self.ring.sample(self.rng, self.config.training.batch_size), self.buffers)
+        with self.stages.time("update"):
+            self.update(batch, self.config.weighting.warmup_steps)
+        with self.stages.time("publish"):
+            self.writer.write(self.update.policy_vector(), self.updates)
+        self.updates += 1

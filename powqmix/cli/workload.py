@@ -1,0 +1,52 @@
+"""Real work without a run: episodes played in this process, put into a replay ring as the receiver would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from powqmix import envs
+from powqmix.actors.rollout import Rollout
+from powqmix.config import Config
+from powqmix.learner.replay import ReplayRing
+from powqmix.types import Array, EnvSpec, Episode, EpisodeSchema, PolicySpec
+from powqmix.wire.frames import checksum
+from powqmix.wire.messages import EpisodeHeader
+
+
+def policy_spec(config: Config, spec: EnvSpec) -> PolicySpec:
+    """The shape of the agent that `config` trains in an environment of `spec`."""
+    agent = config.agent
+    return PolicySpec(
+        spec.n_agents, spec.n_actions, spec.obs_size, agent.hidden_size, agent.use_last_action, agent.use_agent_id
+    )
+
+
+def player(config: Config, num_envs: int, schema: EpisodeSchema, parameters: Array) -> tuple[Rollout, Any]:
+    """A rollout of `num_envs` environments of `config` with `parameters`, and the environments."""
+    env = envs.make(config.env_id, num_envs, config.seed, **config.env)
+    rollout = Rollout(env, policy_spec(config, env.spec), schema, config.seed)
+    rollout.set_parameters(parameters, 0)
+    return rollout, env
+
+
+def fill(
+    ring: ReplayRing, rollout: Rollout, episodes: int, epsilon: float, done: Callable[[float], None] = lambda n: None
+) -> None:
+    """Plays at least `episodes` episodes into the ring; `done` is called with how many came."""
+    inserted = 0
+    while inserted < episodes:
+        played = rollout.play_round(epsilon)
+        for episode in played:
+            inserted += 1
+            ring.insert(header(episode, inserted), episode.frames, actor=0, incarnation=1, seq=inserted)
+        done(len(played))
+
+
+def header(episode: Episode, seq: int) -> EpisodeHeader:
+    """The wire's header of an episode that was not sent."""
+    return EpisodeHeader(
+        incarnation=1, seq=seq, parameter_version=episode.parameter_version, steps=episode.steps,
+        terminated=episode.terminated, truncated=episode.truncated, episode_return=episode.episode_return,
+        battle_won=episode.battle_won, epsilon=episode.epsilon, crc32=checksum(episode.frames), sent=seq, acked_upto=0,
+    )  # fmt: skip

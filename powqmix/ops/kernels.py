@@ -1,0 +1,54 @@
+"""From tensors to kernels: what every op does before and around its call into powqmix._C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import powqmix._C as _C
+
+HAS_CUDA: bool = _C.with_cuda
+
+
+def kernel(name: str, tensor: Tensor) -> Callable[..., Any]:
+    """The kernel `name` for the device of `tensor`. Raises RuntimeError, with the remedy, where none was compiled."""
+    if tensor.is_cuda:
+        if not HAS_CUDA:
+            raise RuntimeError(
+                f"powqmix was built without CUDA kernels, so {name} cannot take tensors on {tensor.device}; build it "
+                "where nvcc is on the PATH (POWQMIX_CUDA=ON pip install --force-reinstall .), or use --device cpu"
+            )
+        return getattr(_C, f"cuda_{name}")  # type: ignore[no-any-return]
+    return getattr(_C, f"cpu_{name}")  # type: ignore[no-any-return]
+
+
+def stream(tensor: Tensor) -> int:
+    """The stream that kernels for `tensor` are queued on; 0 on the CPU."""
+    return torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else 0
+
+
+def check(name: str, tensor: Tensor, letters: str, shape: Sequence[int], like: Tensor, dtype: torch.dtype) -> None:
+    """Raises ValueError unless `tensor` has this shape (`letters` names it) and dtype, on the device of `like`."""
+    if tensor.shape != tuple(shape):
+        raise ValueError(f"{name} must be [{letters}] = {list(shape)}, got shape {list(tensor.shape)}")
+    if tensor.dtype != dtype:
+        raise ValueError(f"{name} must be {dtype}, got {tensor.dtype}")
+    if tensor.device != like.device:
+        raise ValueError(f"{name} must be on {like.device} as the others are, got {tensor.device}")
+
+
+def check_rank(name: str, tensor: Tensor, letters: str) -> None:
+    """Raises ValueError unless `tensor` has as many axes as `letters` names."""
+    if tensor.dim() != len(letters.split(", ")):
+        raise ValueError(f"{name} must be [{letters}], got shape {list(tensor.shape)}")
+
+
+def direct() -> bool:
+    """Whether to call kernels from a plain autograd.Function: a registered op costs several times as much a call.
+
+    Compilers trace the registered op instead.
+    """
+    return not torch.compiler.is_compiling()
