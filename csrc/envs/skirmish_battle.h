@@ -35,6 +35,8 @@ struct alignas(64) Battle {
   float radius[kMaxUnits], separation[kMaxUnits];  // copies of the type's, for vector loops
   float slack[kMaxUnits];                          // how far it may still go before it can touch a wall
   float face_x[kMaxUnits], face_y[kMaxUnits];      // direction of the last movement or shot
+  float fell_x[kMaxUnits], fell_y[kMaxUnits];      // where a dead unit died, for pictures
+  int16_t died[kMaxUnits];                         // in which step; -1: alive, or never lived
   int16_t target[kMaxUnits], follow_target[kMaxUnits];
   int16_t last_attacker[kMaxUnits];  // who hurt it last; -1: nobody
   int16_t shot_at[kMaxUnits];        // whom it hit or healed in this step; -1: nobody

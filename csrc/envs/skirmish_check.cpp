@@ -43,7 +43,8 @@ bool is_plausible(const Battle& b, const Battle& like, const Rules& rules, int n
       !in_range(b.type, 0, kUnitTypes - 1) || !in_range(b.order, 0, kAttackMove) ||
       !in_range(b.last_action, -1, n_actions - 1) || !in_range(b.target, -1, n - 1) ||
       !in_range(b.follow_target, -1, n - 1) || !in_range(b.last_attacker, -1, n - 1) ||
-      !in_range(b.shot_at, -1, n - 1) || !in_range(b.detour_side, -1, 1) ||
+      !in_range(b.shot_at, -1, n - 1) || !in_range(b.fell_x, 0, kMapSize) ||
+      !in_range(b.fell_y, 0, kMapSize) || !in_range(b.detour_side, -1, 1) ||
       !in_range(b.shield_wait, 0, kShieldWait)) {
     return false;
   }

@@ -167,6 +167,9 @@ inline void attack(Battle& b, const Rules& rules) {
 
 // Puts a dead unit out of everybody's reach.
 inline void send_off(Battle& b, int u) {
+  b.fell_x[u] = b.x[u];
+  b.fell_y[u] = b.y[u];
+  b.died[u] = -1;
   b.x[u] = kPaddingX + 100.0f * u;
   b.y[u] = kPaddingX;
   b.health[u] = b.shield[u] = b.energy[u] = b.cooldown[u] = b.swing[u] = b.follow_up[u] = 0;
@@ -186,6 +189,7 @@ inline void bury(Battle& b, const Rules& rules) {
         again = true;
       }
       send_off(b, u);
+      b.died[u] = static_cast<int16_t>(b.step + 1);
     }
   }
 }

@@ -153,15 +153,17 @@ void Skirmish::units(int e, bool ended, float* table) const {
   require_begun(e);
   const Battle& b = (ended ? ended_ : battles_)[e];
   for (int u = 0; u < n_units_; ++u, table += kColumns) {
-    const float row[kColumns] = {b.x[u],
-                                 b.y[u],
+    const bool alive = b.alive(u);
+    const float row[kColumns] = {alive ? b.x[u] : b.fell_x[u],
+                                 alive ? b.y[u] : b.fell_y[u],
                                  b.health[u],
                                  b.shield[u],
                                  b.energy[u],
                                  b.cooldown[u],
                                  static_cast<float>(b.type[u]),
                                  static_cast<float>(b.target[u]),
-                                 static_cast<float>(b.shot_at[u])};
+                                 static_cast<float>(b.shot_at[u]),
+                                 static_cast<float>(b.died[u])};
     std::memcpy(table, row, sizeof(row));
   }
 }
@@ -184,7 +186,7 @@ void Skirmish::stage(int e, const float* table) {
     b.cooldown[u] = table[kCooldown];
     b.separation[u] = s.separation;  // a dead unit may live again
     b.radius[u] = s.radius;
-    b.target[u] = b.follow_target[u] = b.last_attacker[u] = b.shot_at[u] = -1;
+    b.target[u] = b.follow_target[u] = b.last_attacker[u] = b.shot_at[u] = b.died[u] = -1;
     b.swing[u] = b.follow_up[u] = b.slack[u] = 0;
     b.engaged[u] = b.moving[u] = b.scan_wait[u] = b.detour[u] = 0;
     b.shield_wait[u] = 0;

@@ -35,6 +35,7 @@ class Skirmish : public BatchedEnv {
     kType = kStaged,
     kTarget,
     kShotAt,
+    kDied,
     kColumns
   };
 

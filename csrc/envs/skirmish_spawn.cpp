@@ -161,7 +161,7 @@ void clear_units(Battle& b) {
     b.x[u] = kPaddingX + 100.0f * u;
     b.y[u] = kPaddingX;
     b.from_west[u] = static_cast<uint8_t>(u);
-    b.target[u] = b.follow_target[u] = b.last_attacker[u] = b.shot_at[u] = b.last_action[u] = -1;
+    b.target[u] = b.follow_target[u] = b.last_attacker[u] = b.shot_at[u] = b.last_action[u] = b.died[u] = -1;
   }
 }
 

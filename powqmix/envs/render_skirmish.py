@@ -22,10 +22,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from powqmix.types import Array
 
-from .skirmish import Skirmish
+from .skirmish import UNIT_COLUMNS, Skirmish
 from .skirmish_units import UNIT_TYPES
 
 _CELLS = 32
+_DIED = UNIT_COLUMNS.index("died")
 _FLOOR = ((226, 222, 210), (214, 219, 206), (196, 206, 190))  # by level: low, middle, high
 _WALL, _CLIFF, _INK = (88, 84, 80), (150, 134, 112), (40, 40, 44)
 _SIDES = (((52, 104, 192), (20, 50, 110)), ((206, 66, 52), (112, 24, 18)))  # fill and outline: agents, enemies
@@ -122,16 +123,12 @@ def _place(unit: Array, scale: int) -> tuple[float, float]:
     return float(unit[0]) * scale, (_CELLS - float(unit[1])) * scale
 
 
-def _draw_shots(draw: ImageDraw.ImageDraw, shot: Snapshot, last: dict[int, tuple[float, float]], scale: int) -> None:
+def _draw_shots(draw: ImageDraw.ImageDraw, shot: Snapshot, scale: int) -> None:
     for u, unit in enumerate(shot.units):
         target = int(unit[8])
         if target < 0:
             continue
-        # Who or what died in this step is drawn from where it last was.
-        a = _place(unit, scale) if unit[2] > 0 else last.get(u)
-        b = _place(shot.units[target], scale) if shot.units[target][2] > 0 else last.get(target)
-        if a is None or b is None:
-            continue
+        a, b = _place(unit, scale), _place(shot.units[target], scale)
         heals = UNIT_TYPES[int(unit[6])] == "medivac"
         colour = _HEAL if heals else _SHOT[u >= shot.n_agents]
         draw.line([a, b], fill=colour, width=max(2, scale // 8))
@@ -174,21 +171,16 @@ def _draw_unit(draw: ImageDraw.ImageDraw, shot: Snapshot, u: int, scale: int, fo
             _draw_bar(draw, x, top, width, bar, part / limit, colour)
 
 
-def draw_frame(shot: Snapshot, previous: Snapshot | None = None, *, scale: int = 20) -> Image.Image:
-    """One picture, 32 * scale pixels wide; `previous` (the step before) shows where the dead of this step fell."""
+def draw_frame(shot: Snapshot, *, scale: int = 20) -> Image.Image:
+    """One picture, 32 * scale pixels wide; who died in the step just played is crossed out where it fell."""
     header = 2 * scale
     field = Image.new("RGB", (_CELLS * scale, _CELLS * scale), _WALL)
     draw = ImageDraw.Draw(field)
     small, large = ImageFont.load_default(size=max(9, scale * 0.55)), ImageFont.load_default(size=scale * 0.9)
     _draw_terrain(draw, shot, scale)
-    last: dict[int, tuple[float, float]] = {}
-    if previous is not None:
-        for u, unit in enumerate(previous.units):
-            if unit[2] > 0:
-                last[u] = _place(unit, scale)
     for u, unit in enumerate(shot.units):
-        if unit[2] <= 0 and u in last:  # died in this step
-            x, y = last[u]
+        if unit[_DIED] == shot.step:
+            x, y = _place(unit, scale)
             r = 0.35 * scale
             colour = _SIDES[u >= shot.n_agents][1]
             draw.line((x - r, y - r, x + r, y + r), fill=colour, width=3)
@@ -197,7 +189,7 @@ def draw_frame(shot: Snapshot, previous: Snapshot | None = None, *, scale: int =
     for u in order:
         if shot.units[u][2] > 0:
             _draw_unit(draw, shot, u, scale, small)
-    _draw_shots(draw, shot, last, scale)
+    _draw_shots(draw, shot, scale)
 
     image = Image.new("RGB", (_CELLS * scale, _CELLS * scale + header), "white")
     image.paste(field, (0, header))
@@ -214,16 +206,11 @@ def draw_frame(shot: Snapshot, previous: Snapshot | None = None, *, scale: int =
     return image
 
 
-def draw_frames(shots: Sequence[Snapshot], *, scale: int = 20) -> list[Image.Image]:
-    """All pictures of a battle, each drawn with its predecessor."""
-    return [draw_frame(shot, shots[i - 1] if i > 0 else None, scale=scale) for i, shot in enumerate(shots)]
-
-
 def save_gif(path: str | Path, shots: Sequence[Snapshot], *, scale: int = 20, frames_per_second: float = 4.0) -> None:
     """Writes a battle as a GIF that stays on its last frame for two seconds. Raises ValueError without snapshots."""
     if not shots:
         raise ValueError("save_gif: wanted at least one snapshot, got none")
-    frames = [image.quantize(64) for image in draw_frames(shots, scale=scale)]
+    frames = [draw_frame(shot, scale=scale).quantize(64) for shot in shots]
     durations = [int(1000 / frames_per_second)] * len(frames)
     durations[-1] = 2000
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)

@@ -24,7 +24,7 @@ from .native import NativeEnv, batch_options
 from .skirmish_maps import find_map, generated_names, map_names
 from .skirmish_units import load_profile
 
-UNIT_COLUMNS = ("x", "y", "health", "shield", "energy", "cooldown", "type", "target", "shot_at")
+UNIT_COLUMNS = ("x", "y", "health", "shield", "energy", "cooldown", "type", "target", "shot_at", "died")
 STAGED_COLUMNS = UNIT_COLUMNS[:6]
 SCRIPTS = ("random", "nearest", "weakest")
 
@@ -87,8 +87,9 @@ class Skirmish(NativeEnv):
     def units(self, env: int, *, ended: bool = False) -> FloatArray:
         """Every unit of environment `env` now, or (`ended`) at the end of its last episode: f32 [U, UNIT_COLUMNS].
 
-        Agents come first, in the order of their ids, then the enemies in theirs; who is dead has health 0 and stands
-        outside the map. `type` is an index into UNIT_TYPES, `target` and `shot_at` (in the last step) are rows or -1.
+        Agents come first, in the order of their ids, then the enemies in theirs. Who is dead has health 0 and the place
+        where it fell; `died` is the step in which it did, else -1. `type` is an index into UNIT_TYPES, `target` and
+        `shot_at` (in the last step) are rows or -1.
         """
         table: FloatArray = self.native.units(env, ended)
         return table

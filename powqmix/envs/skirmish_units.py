@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import powqmix._C as _C
 import yaml
+
+import powqmix._C as _C
 
 DATA = Path(__file__).parent / "data"
 LOOPS_PER_SECOND = 16

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from powqmix.envs.render_skirmish import Snapshot, draw_frame, draw_frames, save_gif, snapshot
+from powqmix.envs.render import Moment, draw
+from powqmix.envs.render_skirmish import Snapshot, draw_frame, save_gif, snapshot
 
 from .skirmish_scenes import FIRST, STOP, Unit, battle, scene
 
@@ -71,12 +72,18 @@ def test_shot_is_a_line_from_shooter_to_target() -> None:
 
 def test_who_died_in_the_step_is_crossed_out_where_it_fell() -> None:
     s = scene([Unit("marine", 10, 16, health=6), Unit("marine", 3, 3)], [Unit("marine", 15, 16)])
-    shots = [snapshot(s.env, 0)]
     s.act(STOP, STOP)
-    shots.append(snapshot(s.env, 0))
-    image = draw_frames(shots)[1]
+    image = draw_frame(snapshot(s.env, 0))
     assert near(image, 10, 16, (20, 50, 110)) > 10
     assert near(image, 10, 16, BLUE) == 0
+    s.act(0, STOP)
+    assert near(draw_frame(snapshot(s.env, 0)), 10, 16, (20, 50, 110)) == 0
+
+
+def test_replay_can_draw_a_skirmish() -> None:
+    env = battle("3m")
+    image = draw(env, Moment(0, 0.0))
+    assert (pixels(image) == pixels(draw_frame(snapshot(env), scale=16))).all()
 
 
 def test_outcome_and_step_are_written() -> None:

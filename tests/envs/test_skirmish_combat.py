@@ -289,7 +289,9 @@ def test_dead_unit_leaves_and_fires_no_more() -> None:
     s = scene([Unit("marine", 10, 16, health=6), Unit("marine", 1, 1)], [Unit("marine", 15, 16)])
     s.act(STOP, STOP)
     assert s.get(0, "health") == 0
-    assert s.place(0)[0] > 1000
+    assert s.place(0) == (10, 16)  # where it fell
+    assert s.get(0, "died") == 1
+    assert not s.env.obs[0, 0].any()
     assert s.env.avail_actions[0, 0].tolist() == [1, 0, 0, 0, 0, 0, 0]
     with pytest.raises(ValueError, match="env 0, agent 0: action 1 is not legal now; legal: 0"):
         s.act(STOP, STOP)

@@ -171,7 +171,7 @@ def test_six_zealots_hold_the_choke_of_the_corridor() -> None:
         for e in range(16):
             units = env.units(e)
             for i in range(6):
-                gaps = np.hypot(*(units[6:, :2] - units[i, :2]).T)
+                gaps = np.where(units[6:, 2] > 0, np.hypot(*(units[6:, :2] - units[i, :2]).T), np.inf)
                 near = int(gaps.argmin())
                 if units[i, 2] <= 0:
                     actions[e, i] = 0
