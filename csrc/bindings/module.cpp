@@ -12,6 +12,7 @@ PYBIND11_MODULE(_C, m) {
 #endif
   powqmix::bind_ops(m);
   powqmix::bind_envs(m);
+  powqmix::bind_skirmish(m);
   powqmix::bind_actor(m);
   powqmix::bind_replay(m);
   powqmix::bind_dense(m);

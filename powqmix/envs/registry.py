@@ -27,6 +27,7 @@ class Row:
 FAMILIES: dict[str, Row] = {
     "matrix": Row("powqmix.envs.matrix"),
     "predator_prey": Row("powqmix.envs.predator_prey"),
+    "skirmish": Row("powqmix.envs.skirmish", open_ended=True),
 }
 
 

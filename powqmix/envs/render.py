@@ -47,8 +47,17 @@ def _draw_predator_prey_env(env: Any, moment: Moment) -> Image:
     return draw_predator_prey(state, step=moment.step, episode_return=moment.episode_return, captured=captured)
 
 
+def _draw_skirmish_env(env: Any, moment: Moment) -> Image:
+    from .render_skirmish import draw_frame, snapshot
+
+    return draw_frame(snapshot(env, ended=moment.ended), scale=16)
+
+
 # To give a family of environments a picture: a row here, by the part of its ids before the slash.
-DRAWERS: dict[str, Callable[[Any, Moment], Image]] = {"predator_prey": _draw_predator_prey_env}
+DRAWERS: dict[str, Callable[[Any, Moment], Image]] = {
+    "predator_prey": _draw_predator_prey_env,
+    "skirmish": _draw_skirmish_env,
+}
 
 
 def draw_predator_prey(

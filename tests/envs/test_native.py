@@ -20,6 +20,8 @@ GAMES: list[tuple[str, dict[str, Any]]] = [
     ("matrix/powqmix", {"episode_limit": 3}),
     ("predator_prey", {"grid": 4, "n_agents": 3, "n_prey": 2, "sight": 1, "episode_limit": 7}),
     ("predator_prey", {}),
+    ("skirmish/3m", {"spawn_jitter": 0.5}),
+    ("skirmish/10gen_zerg_3v4", {}),
 ]
 games = pytest.mark.parametrize("env_id, options", GAMES)
 

@@ -13,7 +13,14 @@ from powqmix import envs
 from powqmix.types import EnvSpec
 
 OPTIONS: dict[str, dict[str, Any]] = {"matrix/custom": {"payoff": [[1.0, 0.0], [0.0, 1.0]]}}
-NATIVE = ["matrix/custom", "matrix/powqmix", "matrix/wqmix", "predator_prey"]
+NATIVE = [
+    "matrix/custom",
+    "matrix/powqmix",
+    "matrix/wqmix",
+    "predator_prey",
+    "skirmish/3m",
+    "skirmish/10gen_terran_5v5",
+]
 
 
 def test_all_native_environments_are_registered() -> None:

@@ -1,0 +1,113 @@
+"""How hard each skirmish map is: win rates and returns of fixed policies, the table of docs/skirmish.md.
+
+    python benchmarks/skirmish_gates.py --json benchmarks/results/skirmish_gates.json
+
+`random`, `nearest` and `weakest` play the agents' actions; `mirror` is the enemies' own computer on the agents' side,
+which on a symmetric map must win as often as it loses. Every environment plays the same number of episodes, or short
+battles would count more often than long ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import describe  # benchmarks/machine.py
+
+from powqmix.envs.base import Batch
+from powqmix.envs.skirmish import Options, Skirmish
+from powqmix.envs.skirmish_maps import map_names
+
+POLICIES = ("random", "nearest", "weakest", "mirror")
+SYMMETRIC = ("3m", "8m", "25m", "2s3z", "3s5z", "1c3s5z", "MMM", "bane_vs_bane")
+
+
+def measure(name: str, policy: str, episodes: int, num_envs: int, seed: int, options: Options) -> dict[str, Any]:
+    """Wins, draws (both sides dead), limits reached, returns and lengths over `episodes` episodes."""
+    env = Skirmish(name, options, Batch(num_envs, seed))
+    env.reset()
+    each = math.ceil(episodes / num_envs)
+    played = np.zeros(num_envs, np.int64)
+    returns = np.zeros(num_envs)
+    steps = np.zeros(num_envs, np.int64)
+    ended_returns: list[float] = []
+    ended_steps: list[int] = []
+    won = drawn = limits = 0
+    while played.min() < each:
+        env.step(env.scripted_actions("random" if policy == "mirror" else policy))
+        returns += env.reward
+        steps += 1
+        for e in np.flatnonzero(env.terminated | env.truncated):
+            if played[e] < each:
+                won += int(env.battle_won[e])
+                limits += int(env.truncated[e])
+                dead = (env.dead_allies[e], env.dead_enemies[e])
+                drawn += int(dead == (env.spec.n_agents, env.n_units - env.spec.n_agents))
+                ended_returns.append(float(returns[e]))
+                ended_steps.append(int(steps[e]))
+            played[e] += 1
+            returns[e] = steps[e] = 0
+    total = len(ended_returns)
+    return {
+        "map": name, "policy": policy, "episodes": total, "win_rate": round(won / total, 4),
+        "draw_rate": round(drawn / total, 4), "limit_rate": round(limits / total, 4),
+        "return_mean": round(float(np.mean(ended_returns)), 3), "steps_mean": round(float(np.mean(ended_steps)), 1),
+    }  # fmt: skip
+
+
+def tabulate(results: list[dict[str, Any]]) -> str:
+    """Markdown: a row a map, win rate and return of each policy."""
+    cells = {(r["map"], r["policy"]): r for r in results}
+    maps, policies = (list(dict.fromkeys(r[key] for r in results)) for key in ("map", "policy"))
+    rows = ["| map | " + " | ".join(policies) + " |", "|---" * (len(policies) + 1) + "|"]
+    for name in maps:
+        row = [name]
+        for policy in policies:
+            r = cells.get((name, policy))
+            draws = f", {100 * r['draw_rate']:.0f} % draws" if r and r["draw_rate"] >= 0.005 else ""
+            row.append(f"{100 * r['win_rate']:.1f} % ({r['return_mean']:.1f}){draws}" if r else "")
+        rows.append("| " + " | ".join(row) + " |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--map", nargs="+", default=map_names())
+    parser.add_argument("--policy", nargs="+", default=list(POLICIES), choices=POLICIES)
+    parser.add_argument("--episodes", type=int, default=1024)
+    parser.add_argument("--num-envs", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--profile", default="liberty")
+    parser.add_argument("--json", type=Path, help="file for command, date, machine, commit and every figure")
+    arguments = parser.parse_args()
+
+    started = time.perf_counter()
+    results = []
+    for name in arguments.map:
+        for policy in arguments.policy:
+            if policy == "mirror" and name not in SYMMETRIC:
+                continue
+            options = Options(profile=arguments.profile, mirror=policy == "mirror")
+            results.append(measure(name, policy, arguments.episodes, arguments.num_envs, arguments.seed, options))
+    print(tabulate(results))
+    if arguments.json is not None:
+        record = {
+            "command": "python " + " ".join(sys.argv),
+            **describe(),
+            "what": "win rate and mean return of fixed policies, skirmish v1; standard error of a win rate of one half "
+            f"over {arguments.episodes} episodes: {50 / math.sqrt(arguments.episodes):.1f} %",
+            "seconds": round(time.perf_counter() - started, 1),
+            "results": results,
+        }
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
