@@ -79,7 +79,7 @@ def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path: Path) -> None:
         config.resolve(file=tmp_path / "missing.yaml")
 
 
-@pytest.mark.parametrize("family", ["matrix/powqmix", "predator_prey"])
+@pytest.mark.parametrize("family", ["matrix/powqmix", "predator_prey", "skirmish/3m", "smac/3m"])
 def test_every_preset_resolves(family: str) -> None:
     for preset in config.presets_for(family):
         config.resolve(family, preset=preset)
@@ -90,3 +90,16 @@ def test_epsilon_is_annealed_linearly_then_stays() -> None:
     assert exploration.epsilon(0) == 1.0
     assert exploration.epsilon(50) == pytest.approx(0.525)
     assert exploration.epsilon(1000) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("family", ["skirmish/3s5z_vs_3s6z", "smac/3s5z_vs_3s6z"])
+def test_presets_of_the_battles_are_the_published_constants(family: str) -> None:
+    paper = config.resolve(family)
+    assert paper.exploration.anneal_steps == 100_000
+    assert (paper.weighting.recognized_weight, paper.recognizer.recognition_tolerance) == (5.0, 0.05)
+    later = config.resolve(family, preset="iclr2026")
+    assert (later.exploration.anneal_steps, later.weighting.warmup_steps) == (500_000, 100_000)
+    assert (later.weighting.recognized_weight, later.recognizer.recognition_tolerance) == (1.0, 0.1)
+    large = config.resolve(family, preset="large")
+    assert (large.agent.hidden_size, large.mixer.embed_size, large.mixer.hypernet_size) == (256, 64, 256)
+    assert large.weighting == paper.weighting

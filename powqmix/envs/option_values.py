@@ -33,6 +33,10 @@ def parse(env_id: str, options: type[Options], given: Mapping[str, Any]) -> Opti
 
 def _read(name: str, wanted: Any, value: Any) -> Any:
     """`value` as an int or float (also from text such as "1e-1", which YAML does not take for a number)."""
+    if wanted is bool and not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false, got {value!r}")
+    if wanted is str and not isinstance(value, str):
+        raise ValueError(f"{name} must be a text, got {value!r}")
     if wanted is not int and wanted is not float:
         return value
     try:

@@ -28,6 +28,7 @@ FAMILIES: dict[str, Row] = {
     "matrix": Row("powqmix.envs.matrix"),
     "predator_prey": Row("powqmix.envs.predator_prey"),
     "skirmish": Row("powqmix.envs.skirmish", open_ended=True),
+    "smac": Row("powqmix.envs.smac"),
 }
 
 

@@ -50,11 +50,6 @@ class Options:
     mirror: bool = False  # the computer plays the allies too, for calibration: actions are checked, not obeyed
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(field.default, (bool, str)) and type(value) is not type(field.default):
-                wanted = "true or false" if isinstance(field.default, bool) else "a text"
-                raise ValueError(f"skirmish: {field.name} must be {wanted}, got {value!r}")
         if not 0 <= self.spawn_jitter <= 8:
             raise ValueError(f"skirmish: spawn_jitter must be from 0 to 8 map units, got {self.spawn_jitter!r}")
 

@@ -1,0 +1,342 @@
+"""The adapter of the real SMAC, against a stand-in for the game that crashes, hangs, leaks and lies on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from powqmix import envs
+from powqmix.envs.game_process import GameFailed
+from powqmix.envs.smac import Smac
+from powqmix.envs.smac_installation import NotInstalled, find_installation
+
+from .test_skirmish_sizes import SIZES
+
+ROOT = Path(__file__).parents[2]
+
+
+class Fake:
+    """A folder with the fake package and a folder that looks like StarCraft II's, both in use."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.packages = folder / "packages"
+        self.game = folder / "StarCraftII"
+        self.log = folder / "log"
+        self._monkeypatch = monkeypatch
+        package = self.packages / "smac" / "env" / "starcraft2"
+        package.mkdir(parents=True)
+        for place in (package, package.parent, package.parent.parent):
+            (place / "__init__.py").touch()
+        shutil.copy(Path(__file__).with_name("fake_smac.py"), package / "starcraft2.py")
+        (package.parent / "__init__.py").write_text("from smac.env.starcraft2.starcraft2 import StarCraft2Env\n")
+        for build in ("Base69232", "Base75689"):
+            (self.game / "Versions" / build).mkdir(parents=True)
+        (self.game / "Maps" / "SMAC_Maps").mkdir(parents=True)
+        (self.game / "Maps" / "SMAC_Maps" / "3m.SC2Map").touch()
+        monkeypatch.setenv("SC2PATH", str(self.game))
+        monkeypatch.setenv("PYTHONPATH", f"{self.packages}:{ROOT}")
+        monkeypatch.syspath_prepend(str(self.packages))
+        self.wish()
+
+    def wish(self, **wish: Any) -> None:
+        self._monkeypatch.setenv("FAKE_SMAC", json.dumps({"log": str(self.log), **wish}))
+
+    def calls(self, what: str = "") -> list[str]:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [line.partition(" ")[2] for line in lines if line.partition(" ")[2].startswith(what)]
+
+    def pids(self) -> set[int]:
+        return {int(line.partition(" ")[0]) for line in self.log.read_text().splitlines()}
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    made = Fake(tmp_path, monkeypatch)
+    yield made
+    for pid in made.pids() if made.log.exists() else ():
+        assert gone(pid), f"process {pid} of a game outlived its environment"
+
+
+def gone(pid: int, seconds: float = 10.0) -> bool:
+    """Whether the process ends, and is no zombie of ours, within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def make(num_envs: int = 1, **options: Any) -> Smac:
+    env = envs.make("smac/3m", num_envs, seed=4, **options)
+    assert isinstance(env, Smac)
+    return env
+
+
+def walk(num_envs: int = 1) -> Any:
+    return np.full((num_envs, 3), 2, np.int32)
+
+
+# Play ---------------------------------------------------------------------------------------------------------------
+
+
+def test_sizes_of_all_maps_are_known_without_the_game(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SC2PATH", "/nowhere")
+    assert [env_id for env_id in envs.registered() if env_id.startswith("smac/")] == [
+        f"smac/{m}" for m in sorted(SIZES)
+    ]
+    for name, sizes in SIZES.items():
+        spec = envs.spec(f"smac/{name}")
+        assert (spec.n_agents, spec.n_actions, spec.obs_size, spec.state_size, spec.episode_limit) == sizes
+        assert spec.id == f"smac/{name}"
+        assert "not installed" in spec.version
+    assert envs.spec("smac/3m", obs_timestep_number=True).obs_size == 31
+
+
+def test_episode_is_played_and_the_next_begins_in_the_same_step(fake: Fake) -> None:
+    env = make(2)
+    assert env.spec == envs.spec("smac/3m")
+    assert env.spec.version == "smac, StarCraft II 4.10, difficulty 7"
+    env.reset()
+    np.testing.assert_allclose(env.obs[:, :, 0], [[1.0, 1.1, 1.2]] * 2)
+    assert env.avail_actions[0, 0].tolist() == [0, 1, 1, 1, 1, 1, 0, 0, 0]
+    for step in range(1, 5):
+        env.step(walk(2))
+        assert (env.reward == 2.5).all()
+        np.testing.assert_allclose(env.state[:, 0], 1 + step / 100)
+        assert not (env.terminated | env.truncated | env.battle_won).any()
+    env.step(walk(2))
+    assert (env.reward == 20).all()
+    assert env.terminated.tolist() == env.battle_won.tolist() == [1, 1]
+    assert env.truncated.tolist() == [0, 0]
+    np.testing.assert_allclose(env.final_state[:, 0], 1.05)
+    np.testing.assert_allclose(env.final_obs[:, 2, 0], 1.25)
+    np.testing.assert_allclose(env.state[:, 0], 2.0)
+    env.step(walk(2))
+    assert not (env.terminated | env.battle_won).any()
+    np.testing.assert_allclose(env.final_state[:, 0], 1.05)
+    env.close()
+
+
+def test_game_is_reset_once_an_episode_and_gets_its_options_and_a_seed_of_its_own(fake: Fake) -> None:
+    fake.wish(length=2)
+    env = make(2, difficulty="3", reward_sparse=True)
+    env.reset()
+    for _ in range(6):
+        env.step(walk(2))
+    env.close()
+    assert len(fake.calls("reset")) == 2 * 4
+    opened = fake.calls("open")
+    assert len(opened) == 2
+    assert all(line.startswith("open 3m 3 ['obs_instead_of_state', ") and "reward_sparse" in line for line in opened)
+    assert len({line.rpartition(" ")[2] for line in opened}) == 2  # seeds
+
+
+@pytest.mark.parametrize(
+    "outcome, length, flags", [("lost", 3, (1, 0, 0)), ("none", 60, (0, 1, 0)), ("won", 60, (1, 0, 1))]
+)
+def test_ends_are_told_apart(fake: Fake, outcome: str, length: int, flags: tuple[int, int, int]) -> None:
+    fake.wish(outcome=outcome, length=length)
+    env = make()
+    env.reset()
+    for _ in range(length):
+        assert not (env.terminated | env.truncated).any()
+        env.step(walk())
+    assert (env.terminated[0], env.truncated[0], env.battle_won[0]) == flags
+    env.close()
+
+
+def test_illegal_action_never_reaches_the_game(fake: Fake) -> None:
+    env = make(2)
+    with pytest.raises(ValueError, match="legal: none, call reset"):
+        env.step(walk(2))
+    env.reset()
+    for action, what in ((0, "is not legal now; legal: 1 2 3 4 5"), (9, "does not exist"), (-1, "does not exist")):
+        actions = walk(2)
+        actions[1, 2] = action
+        with pytest.raises(ValueError, match=f"smac/3m: env 1, agent 2: action {action} {what}"):
+            env.step(actions)
+    for wrong in (walk(1), walk(2).astype(np.int64), [[2, 2, 2]] * 2):
+        with pytest.raises(ValueError, match=r"actions must be int32 \[2, 3\]"):
+            env.step(wrong)
+    assert not fake.calls("step")
+    env.step(walk(2))
+    env.close()
+
+
+# Faults -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault, message",
+    [
+        ("crash", "game 0: StarCraft II crashed and was restarted underneath"),
+        ("quiet crash", "game 0: it broke off after 3 steps"),
+        ("break off", "game 0: it broke off after 3 steps"),
+        ("die", r"game 0: it died in step \(exit code 3\)"),
+        ("hang", "game 0: it hung: no answer to step in 0.3 s"),
+        ("raise", "game 0: step failed: ValueError: Minerals are low"),
+        ("short", "game 0: obs has 240 bytes, wanted 360"),
+        ("nan", "game 0: obs is not finite"),
+        ("no action", "game 0: an agent has no legal action"),
+    ],
+)
+def test_failed_game_aborts_and_can_be_started_anew(fake: Fake, fault: str, message: str) -> None:
+    fake.wish(fault=fault, at=3)
+    env = make(step_timeout_s=0.3 if fault == "hang" else 30)
+    env.reset()
+    env.step(walk())
+    env.step(walk())
+    with pytest.raises(GameFailed, match=message):
+        env.step(walk())
+    for pid in fake.pids():
+        assert gone(pid)
+    fake.wish()
+    env.reset()  # fresh games: one that restarted underneath would go on with a wrong scale of rewards
+    np.testing.assert_allclose(env.state[:, 0], 1.0)
+    assert len(fake.calls("open")) == 2
+    env.step(walk())
+    env.close()
+
+
+def test_one_failed_game_ends_all_of_the_batch(fake: Fake) -> None:
+    env = make(2)
+    env.reset()
+    one = fake.pids().pop()
+    os.killpg(one, signal.SIGKILL)
+    with pytest.raises(GameFailed, match="it died"):
+        env.step(walk(2))
+    assert all(gone(pid) for pid in fake.pids())
+    with pytest.raises(ValueError, match="call reset"):
+        env.step(walk(2))
+
+
+@pytest.mark.parametrize("fault, message", [("hang", "no answer to (open|reset) in 2 s"), ("die", "it died in reset")])
+def test_reset_that_fails_ends_the_game(fake: Fake, fault: str, message: str) -> None:
+    fake.wish(fault=fault, at=0)
+    env = make(reset_timeout_s=2.0 if fault == "hang" else 60.0)
+    with pytest.raises(GameFailed, match=message):
+        env.reset()
+    env.close()
+
+
+def test_package_that_cannot_be_loaded_is_told(fake: Fake) -> None:
+    fake.wish(fault="protobuf")
+    env = make()
+    with pytest.raises(GameFailed, match="open failed: TypeError: Descriptors cannot be created directly"):
+        env.reset()
+
+
+def test_other_sizes_are_refused(fake: Fake) -> None:
+    fake.wish(fault="sizes")
+    env = make()
+    with pytest.raises(GameFailed, match=r"\(3, 9, 31, 48, 60\), SMAC's are \(3, 9, 30, 48, 60\)"):
+        env.reset()
+
+
+def test_leaking_game_is_started_afresh_between_episodes(fake: Fake) -> None:
+    fake.wish(fault="leak", at=1, length=3)
+    env = make(memory_limit_mb=300)
+    env.reset()
+    env.step(walk())
+    first = fake.pids()
+    env.step(walk())
+    assert fake.pids() == first  # never in the midst of an episode
+    env.step(walk())
+    assert env.terminated[0]
+    assert len(fake.pids()) == 2
+    np.testing.assert_allclose(env.state[0, 0], 1.0)
+    env.close()
+
+
+def test_game_is_started_afresh_after_so_many_episodes(fake: Fake) -> None:
+    fake.wish(length=2)
+    env = make(relaunch_every=2)
+    env.reset()
+    for _ in range(8):
+        env.step(walk())
+    env.close()
+    assert len(fake.calls("open")) == 3  # episodes 1 2, 3 4, 5
+    assert len(fake.calls("reset")) == 5
+
+
+def test_games_die_with_the_process_that_started_them(fake: Fake) -> None:
+    code = "from powqmix import envs; e = envs.make('smac/3m', 2); e.reset(); print('up', flush=True); input()"
+    fake.wish(fault="hang", at=99)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdin is not None
+    assert parent.stdout.readline() == b"up\n"
+    games = fake.pids()
+    assert len(games) == 2
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    parent.stdin.close()
+    assert all(gone(pid) for pid in games)
+
+
+def test_actor_counts_a_crash_as_aborted_and_plays_on(fake: Fake) -> None:
+    from powqmix.actors.player import Player
+    from powqmix.types import PolicySpec, episode_schema
+
+    spec = envs.spec("smac/3m")
+    policy = PolicySpec(spec.n_agents, spec.n_actions, spec.obs_size, 8, True, True)
+    fake.wish(fault="crash", at=3, episode=2)
+    player = Player(lambda attempt: make(), policy, episode_schema(spec), 0, lambda text: None)
+    player.set_parameters(np.zeros(policy.parameter_count, np.float32), 1)
+    (first,) = player.advance(1.0)
+    assert (first.steps, first.battle_won) == (5, True)
+    assert player.advance(1.0) == []
+    assert player.aborted == 1
+    (second,) = player.advance(1.0)
+    assert second.steps == 5
+    player.close()
+
+
+# Installation -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_installed_is_found(fake: Fake) -> None:
+    found = find_installation("3m")
+    assert (found.path, found.build, found.version) == (fake.game, "75689", "4.10")
+
+
+def test_missing_parts_are_named_with_the_remedy(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotInstalled, match=r"8m.SC2Map is not in .*Unpack SMAC_Maps.zip"):
+        envs.make("smac/8m")
+    for build in (fake.game / "Versions").iterdir():
+        build.rmdir()
+    with pytest.raises(NotInstalled, match=r"no folder Versions/Base.*skirmish/<map> needs neither"):
+        envs.make("smac/3m")
+    monkeypatch.setenv("SC2PATH", str(fake.game / "gone"))
+    with pytest.raises(NotInstalled, match=r"SC2PATH is .*gone, which is no folder. Install version 4.10"):
+        envs.make("smac/3m")
+    shutil.rmtree(fake.packages / "smac" / "env")  # SMAC3 has no such folder
+    with pytest.raises(NotInstalled, match="another project of that name is installed"):
+        envs.make("smac/3m")
+
+
+def test_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(NotInstalled, match=r"pip install .smac @ git.*protobuf==3.20.3.*skirmish/<map> needs neither"):
+        envs.make("smac/3m")
+
+
+@pytest.mark.parametrize("name", ["reset_timeout_s", "step_timeout_s", "relaunch_every", "memory_limit_mb"])
+def test_limits_must_be_above_zero(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be above 0"):
+        envs.make("smac/3m", **{name: 0})
