@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import secrets
 import socket as hosts
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from powqmix.wire.sender import SendWindow
 from powqmix.wire.sockets import connect_dealer
 
 HELLO_EVERY_S = 1.0  # while there is no answer
+RESULT_EVERY_S = 1.0
+BYE_EVERY_S = 0.2
+SILENT_HEARTBEATS = 5  # after which the learner is asked whether it still knows this actor
 
 
 class Refused(RuntimeError):
@@ -53,7 +57,7 @@ class Link:
         self.lockstep = False
         self.welcomed = False
         self.draining = False
-        self.left = False  # the learner has seen our BYE
+        self.left = False  # the learner has seen our BYE, or is gone and has all that was sent
         self.test: m.Test | None = None  # asked for and not yet answered
         self.env_steps = 0  # the caller keeps these two, for heartbeats
         self.aborted = 0
@@ -66,7 +70,7 @@ class Link:
         self._bye: m.Bye | None = None
         self._epoch = -1
         self._heartbeat_s = 1.0
-        self._hello_at = self._ping_at = self._bye_at = self._result_at = -1e9
+        self._said_at: dict[str, float] = {}  # what is said again and again: when last
         self._heard_at = time.monotonic()
         self._hello = m.Hello(
             m.PROTOCOL, run_id, actor, role, self.incarnation, hosts.gethostname(), os.getpid(), env_id,
@@ -107,8 +111,7 @@ class Link:
         now = time.monotonic()
         self._note_stall(now)
         self._keep_in_touch(now)
-        if self.welcomed:
-            self._send_episodes(now)
+        self._send_episodes(now)
         if self._socket.poll(timeout_ms):
             while True:
                 try:
@@ -117,9 +120,12 @@ class Link:
                     break
                 self._take([part.buffer for part in parts])
             self._send_episodes(time.monotonic())
+        if self._bye is not None and self.window.acked_upto >= self.window.sent and not self._connected():
+            self.left = True  # an answer that was not read yet goes with the connection
 
     def _send_episodes(self, now: float) -> None:
-        if not self.welcomed:
+        # Without a learner at the other end nothing is taken from the window: it would count as sent.
+        if not self.welcomed or not self._connected():
             return
         for seq, episode in self.window.take(now):
             header = m.EpisodeHeader(
@@ -127,12 +133,18 @@ class Link:
                 episode.truncated, episode.episode_return, episode.battle_won, episode.epsilon,
                 checksum(episode.frames), self.window.sent, self.window.acked_upto,
             )  # fmt: skip
-            self._put([m.encode(header), *joined(episode.frames)])
+            self._put(header, joined(episode.frames))
 
-    def _put(self, parts: list[Any]) -> None:
-        # Where no learner is there, nothing goes out: an episode stays in the window and is sent again.
-        with contextlib.suppress(zmq.Again):
-            self._socket.send_multipart(parts, zmq.DONTWAIT, copy=False)
+    def _connected(self) -> bool:
+        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT)
+
+    def _put(self, message: m.Message, frames: Sequence[Any] = ()) -> bool:
+        """Whether it went out. If not, there is no learner: what matters is said again."""
+        try:
+            self._socket.send_multipart([m.encode(message), *frames], zmq.DONTWAIT, copy=False)
+        except zmq.Again:
+            return False
+        return True
 
     def _note_stall(self, now: float) -> None:
         if self._stalled_since is not None:
@@ -161,11 +173,11 @@ class Link:
     ) -> None:
         """Sends a test's result, again and again until it is acknowledged."""
         self._result = m.TestResult(self.incarnation, test.test_id, version, returns, wons, lengths)
-        self._result_at = -1e9
+        self._said_at.pop("result", None)
         self.test = None
 
     def leave(self) -> None:
-        """Says BYE; `left` turns true when the learner has seen it."""
+        """Says BYE; `left` turns true when the learner has seen it, or is gone and has acknowledged every episode."""
         self._bye = m.Bye(self.incarnation, self.window.sent, self.window.acked_upto, self.aborted)
 
     def close(self) -> None:
@@ -177,24 +189,24 @@ class Link:
     # -- Messages --------------------------------------------------------------------------------------------------
 
     def _keep_in_touch(self, now: float) -> None:
-        if not self.welcomed or now - self._heard_at > 5 * self._heartbeat_s:
-            self.welcomed = False  # nothing heard for long: the learner may be another one by now
-            if now - self._hello_at > HELLO_EVERY_S:
-                self._hello_at = now
-                self._put([m.encode(self._hello)])
+        """Says HELLO until it is answered; then all that is due again, as long as it is not acknowledged."""
+        if now - self._heard_at > SILENT_HEARTBEATS * self._heartbeat_s:
+            self.welcomed = False  # the learner may be another one by now
+        if not self.welcomed:
+            self._repeat("hello", self._hello, HELLO_EVERY_S, now)
             return
-        if now - self._ping_at > self._heartbeat_s:
-            self._ping_at = now
-            ping = m.Ping(
-                self.incarnation, self.env_steps, self.window.sent, self.window.acked_upto, self.stalled_s, self.aborted
-            )
-            self._put([m.encode(ping)])
-        if self._result is not None and now - self._result_at > 1.0:
-            self._result_at = now
-            self._put([m.encode(self._result)])
-        if self._bye is not None and not self.left and now - self._bye_at > 0.2:
-            self._bye_at = now
-            self._put([m.encode(self._bye)])
+        ping = m.Ping(
+            self.incarnation, self.env_steps, self.window.sent, self.window.acked_upto, self.stalled_s, self.aborted
+        )
+        self._repeat("ping", ping, self._heartbeat_s, now)
+        if self._result is not None:
+            self._repeat("result", self._result, RESULT_EVERY_S, now)
+        if self._bye is not None and not self.left:
+            self._repeat("bye", self._bye, BYE_EVERY_S, now)
+
+    def _repeat(self, name: str, message: m.Message, every_s: float, now: float) -> None:
+        if now - self._said_at.get(name, -math.inf) > every_s and self._put(message):
+            self._said_at[name] = now
 
     def _take(self, frames: list[memoryview]) -> None:
         try:
@@ -214,7 +226,7 @@ class Link:
         elif isinstance(message, m.Unknown):
             if self.welcomed:  # one HELLO answers all of them
                 self.welcomed = False
-                self._hello_at = -1e9
+                self._said_at.pop("hello", None)
         elif isinstance(message, m.Drain):
             self.draining = True
             self.window.stop_crediting()
@@ -249,4 +261,4 @@ class Link:
     def _learn(self, version: int, epsilon: float) -> None:
         self.parameter_version, self.epsilon = version, epsilon
         if self._reader is None and self.newest_version < version:
-            self._put([m.encode(m.Fetch(self.incarnation))])
+            self._put(m.Fetch(self.incarnation))

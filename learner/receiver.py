@@ -17,7 +17,7 @@ from powqmix.types import EpisodeSchema
 from powqmix.wire import messages as m
 from powqmix.wire.frames import ONE_FRAME_BYTES
 from powqmix.wire.sessions import EpisodeSink, Reply, Sessions
-from powqmix.wire.sockets import bind_router, lock_endpoint
+from powqmix.wire.sockets import EndpointRefused, bind_router, lock_endpoint
 
 HEARTBEAT_MS = 1000  # how often actors say that they live
 SILENCE_S = 5.0  # an actor that says nothing for so long is counted as gone
@@ -73,7 +73,13 @@ class Receiver:
             on_test_result=lambda r: on_test_result(r.test_id, r.returns, r.wons, r.lengths),
         )
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = bind_router(self._context, endpoint, schema.max_nbytes)
+        try:
+            self._socket = bind_router(self._context, endpoint, schema.max_nbytes)
+        except EndpointRefused:
+            self._context.term()
+            if self._lock_descriptor is not None:
+                os.close(self._lock_descriptor)
+            raise
         self._commands: queue.SimpleQueue[Callable[[], Iterable[Reply]]] = queue.SimpleQueue()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)

@@ -72,12 +72,16 @@ def _common(socket: zmq.Socket[bytes], max_message_bytes: int) -> None:
 
 
 def bind_router(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, max_episode_bytes: int) -> zmq.Socket[bytes]:
-    """The learner's socket."""
+    """The learner's socket. Raises EndpointRefused if the system will not have it there."""
     socket = context.socket(zmq.ROUTER)
     _common(socket, max_episode_bytes + HEADER_BYTES)
     socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a reconnecting actor takes its identity over from the dead link
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer to a peer that left is an error, not a silent drop
-    socket.bind(endpoint)
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        socket.close()
+        raise EndpointRefused(f"{endpoint} cannot be listened on ({error.strerror}); choose another folder") from None
     return socket
 
 

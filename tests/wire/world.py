@@ -71,6 +71,9 @@ class Channel:
     def send_multipart(self, parts: list[Any], flags: int, copy: bool) -> None:
         self.up.append([bytes(part) for part in parts])
 
+    def getsockopt(self, option: int) -> int:
+        return zmq.POLLOUT
+
     def poll(self, timeout_ms: int) -> bool:
         return bool(self.inbox)
 
