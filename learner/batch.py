@@ -11,6 +11,8 @@ import torch
 
 from powqmix.types import Array, EpisodeBatch, EpisodeSchema
 
+from .duplicates import MAX_EPISODE_BYTES, distinct
+
 _BUCKETS = 8
 
 
@@ -43,17 +45,27 @@ class BatchBuffers:
     """Memory for one batch of `batch_size` episodes of `schema`, of every length bucket.
 
     The EpisodeBatch that `fill` returns views this memory: it holds until the next `fill`. Two buffers in turns let one
-    batch be decoded while another is in use. `pin_memory` makes copies to a CUDA device asynchronous. One thread at a
+    batch be decoded while another is in use. `pin_memory` makes copies to a CUDA device asynchronous. With
+    `merge_equal`, equal short episodes are decoded once, and counted in the batch's `multiplicity`. One thread at a
     time.
     """
 
     def __init__(
-        self, schema: EpisodeSchema, batch_size: int, *, pin_memory: bool = False, threads: int | None = None
+        self,
+        schema: EpisodeSchema,
+        batch_size: int,
+        *,
+        pin_memory: bool = False,
+        merge_equal: bool = False,
+        threads: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.schema = schema
         self.batch_size = batch_size
+        self._bytes_at_0_steps = schema.nbytes(0)
+        self._bytes_a_step = schema.nbytes(1) - schema.nbytes(0)
+        self._merge_equal = merge_equal and schema.max_nbytes <= MAX_EPISODE_BYTES
         fields = {field.name: field for field in schema.fields}
         self._decoder = _C.EpisodeDecoder(
             n_agents=schema.n_agents,
@@ -66,13 +78,13 @@ class BatchBuffers:
         )
         self._memory = {
             name: torch.empty(int(np.prod(shape, dtype=np.int64)), dtype=dtype, pin_memory=pin_memory)
-            for name, (shape, dtype) in self._shapes(schema.episode_limit).items()
+            for name, (shape, dtype) in self._shapes(batch_size, schema.episode_limit).items()
         }
-        self._views: dict[int, tuple[dict[str, torch.Tensor], dict[str, Array]]] = {}
+        self._views: dict[tuple[int, int], tuple[dict[str, torch.Tensor], dict[str, Array]]] = {}
 
-    def _shapes(self, length: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        """Shape and dtype of each tensor of a batch of `length` steps."""
-        schema, rows = self.schema, self.batch_size
+    def _shapes(self, rows: int, length: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Shape and dtype of each tensor of a batch of `rows` episodes of `length` steps."""
+        schema = self.schema
         agents = schema.n_agents
         return {
             "obs": ((rows, length + 1, agents, schema.obs_size), torch.float32),
@@ -84,15 +96,15 @@ class BatchBuffers:
             "filled": ((rows, length), torch.uint8),
         }
 
-    def _tensors(self, length: int) -> tuple[dict[str, torch.Tensor], dict[str, Array]]:
-        """The contiguous tensors of a batch of `length` steps, and the same memory as numpy arrays; made once each."""
-        if length not in self._views:
+    def _tensors(self, rows: int, length: int) -> tuple[dict[str, torch.Tensor], dict[str, Array]]:
+        """The contiguous tensors of such a batch, and the same memory as numpy arrays; made once each."""
+        if (rows, length) not in self._views:
             tensors = {
                 name: self._memory[name][: int(np.prod(shape, dtype=np.int64))].view(shape)
-                for name, (shape, _) in self._shapes(length).items()
+                for name, (shape, _) in self._shapes(rows, length).items()
             }
-            self._views[length] = tensors, {name: tensor.numpy() for name, tensor in tensors.items()}
-        return self._views[length]
+            self._views[rows, length] = tensors, {name: tensor.numpy() for name, tensor in tensors.items()}
+        return self._views[rows, length]
 
     def fill(
         self, payload: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]
@@ -103,7 +115,13 @@ class BatchBuffers:
         """
         if len(offsets) != self.batch_size:
             raise ValueError(f"these buffers hold {self.batch_size} episodes, got {len(offsets)} to decode")
+        multiplicity = None
+        if self._merge_equal:
+            sizes = self._bytes_at_0_steps + self._bytes_a_step * steps
+            kept, counts = distinct(payload, offsets, sizes)
+            if len(kept) < len(offsets):
+                offsets, steps, multiplicity = offsets[kept], steps[kept], torch.from_numpy(counts.astype(np.float32))
         length = bucket_length(int(steps.max()), self.schema.episode_limit)
-        tensors, arrays = self._tensors(length)
+        tensors, arrays = self._tensors(len(steps), length)
         self._decoder.decode(payload, offsets, steps, **arrays)
-        return EpisodeBatch(**tensors, filled_count=int(steps.sum()))
+        return EpisodeBatch(**tensors, filled_count=int(steps.sum()), multiplicity=multiplicity)

@@ -170,9 +170,9 @@ class ReplayRing:
     def insert(self, header: EpisodeHeader, frames: list[Any], *, actor: int, incarnation: int, seq: int) -> None:
         """Stores an episode in place of the oldest; when it returns, the episode survives this process.
 
-        frames: the arrays of `schema.fields`, as contiguous buffers of any type. Raises ValueError if they do not have
-        the bytes of `header.steps` steps, or if `seq` is not above the last one of its actor; OSError if no memory is
-        left. Then nothing was changed.
+        frames: the arrays of `schema.fields`, as contiguous buffers of any type, or one buffer of all. Raises
+        ValueError if they do not have the bytes of `header.steps` steps, or if `seq` is not above the last one of its
+        actor; OSError if no memory is left. Then nothing was changed.
         """
         arrays = self._check(header.steps, frames)
         last = self.last_seq(actor, incarnation)
@@ -247,7 +247,7 @@ class ReplayRing:
         if not 1 <= steps <= self.schema.episode_limit:
             raise ValueError(f"steps must be between 1 and {self.schema.episode_limit}, got {steps}")
         got, wanted = [memoryview(frame).nbytes for frame in frames], self.layout.sizes(steps)
-        if got != wanted:
+        if got != wanted and got != [sum(wanted)]:
             names = [field.name for field in self.schema.fields]
             raise ValueError(f"frames {names} of {steps} steps must have {wanted} bytes, got {got}")
         return [np.frombuffer(frame, np.uint8) for frame, nbytes in zip(frames, got) if nbytes]

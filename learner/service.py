@@ -65,7 +65,8 @@ class Learner:
         batch_size = config.training.batch_size
         self.rng = np.random.default_rng(np.random.SeedSequence(entropy=config.seed, spawn_key=(0,)))
         self.ring = open_ring(run_dir, config, schema, resume=resume)
-        self.buffers = BatchBuffers(schema, batch_size, pin_memory=device.type == "cuda")
+        on_gpu = device.type == "cuda"
+        self.buffers = BatchBuffers(schema, batch_size, pin_memory=on_gpu, merge_equal=not on_gpu)
         self.update = Update(config, self.spec, device)
         self.limiter = SamplesPerInsertLimiter(
             config.training.samples_per_insert, batch_size, min_episodes=batch_size, slack_episodes=LOCKSTEP_ENVS

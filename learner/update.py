@@ -15,7 +15,6 @@ from powqmix.modules import last_actions
 from powqmix.objectives import Objective, Transitions, build_objective
 from powqmix.types import EnvSpec, EpisodeBatch, PolicySpec
 
-from .duplicates import merge_duplicates
 from .joint_tables import joint_tables
 from .optimiser import FlatAdam
 from .recognizer_fit import RecognizerFit
@@ -75,16 +74,17 @@ class Update:
                 name: getattr(batch, name)[0, 0].to(self.device, copy=True)
                 for name in ("obs", "state", "avail_actions")
             }
-        filled_count = batch.filled_count  # of the batch as sampled: the mean is over it
-        batch, multiplicity = merge_duplicates(batch)
         fields = {
             name: getattr(batch, name).to(self.device, non_blocking=True)
             for name in ("obs", "state", "avail_actions", "actions", "reward", "filled")
         }
         terminated = batch.terminated.to(self.device, non_blocking=True)
-        share = fields["filled"].to(torch.float32).mul_(1.0 / filled_count)
-        if multiplicity is not None:
-            share.mul_(multiplicity.unsqueeze(1))
+        share = fields["filled"].to(torch.float32)
+        if batch.multiplicity is None:
+            share.mul_(1.0 / batch.filled_count)
+        else:
+            share.mul_(batch.multiplicity.to(self.device).unsqueeze(1))
+            share.div_(share.sum())
         return Transitions(
             **fields,
             last_actions=last_actions(fields["actions"]),

@@ -175,6 +175,7 @@ class EpisodeBatch:
     terminated: torch.Tensor  # u8  [B, T]
     filled: torch.Tensor  # u8  [B, T]
     filled_count: int  # sum of filled, known on the host when the batch is built
+    multiplicity: torch.Tensor | None = None  # f32 [B]: how many of the drawn episodes each one stands for; None: one
 
 
 def derive_seed(seed: int, *path: int) -> int:

@@ -99,7 +99,8 @@ class _Loop:
         self.synchronise = synchronise
         self.rng = np.random.default_rng(config.seed)
         batch_size = config.training.batch_size
-        self.buffers = BatchBuffers(ring.schema, batch_size, pin_memory=update.device.type == "cuda")
+        on_gpu = update.device.type == "cuda"
+        self.buffers = BatchBuffers(ring.schema, batch_size, pin_memory=on_gpu, merge_equal=not on_gpu)
         self.stages = Stages(synchronise)
         self.updates = 0
 

@@ -230,8 +230,7 @@ class Sessions:
         if sum(len(frame) for frame in frames) > self.schema.max_nbytes or checksum(frames) != header.crc32:
             # Damaged on the way: not settled, so it is sent again.
             return self._strike(state.peer, "corrupt") or [Reply(state.peer, m.Unknown())]
-        frames = separated(self.schema, header.steps, frames)
-        reason = fault(self.schema, header, frames)
+        reason = fault(self.schema, header, separated(self.schema, header.steps, frames))
         if reason:
             self.rejected[reason] += 1
             state.rejects += 1

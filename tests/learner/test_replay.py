@@ -89,6 +89,15 @@ def test_an_episode_is_stored_as_it_came(path: Path) -> None:
         assert (len(ring), ring.total_inserted, ring.total_env_steps) == (1, 1, header.steps)
 
 
+def test_frames_may_come_as_one(tmp_path: Path) -> None:
+    with ReplayRing.create(tmp_path / "ring", SCHEMA, 2) as ring:
+        header, frames = episode(1)
+        ring.insert(header, [b"".join(frame.tobytes() for frame in frames)], actor=0, incarnation=7, seq=1)
+        assert assert_whole(ring) == [1]
+        with pytest.raises(ValueError, match="must have"):
+            ring.insert(header, [b"".join(frame.tobytes() for frame in frames)[:-1]], actor=0, incarnation=7, seq=2)
+
+
 def test_the_oldest_episode_is_replaced_when_the_ring_is_full(path: Path) -> None:
     with ReplayRing.create(path, SCHEMA, 4) as ring:
         for seq in range(1, 8):

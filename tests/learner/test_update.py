@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import pytest
@@ -174,21 +173,19 @@ def test_metrics_are_means_since_the_last_call(make_batch: Make) -> None:
     assert 0 < together["greedy_share"] <= together["recognized_share"] <= 1
 
 
-def test_merged_duplicates_learn_what_repeated_episodes_do(make_batch: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def repeated(seed: int) -> EpisodeBatch:
-        batch = make_batch(SPEC, 3, 2, seed=seed)
-        rows = [0, 1, 0, 2, 0, 1, 0, 0]
-        fields: dict[str, Any] = {
-            f.name: getattr(batch, f.name)[rows] for f in dataclasses.fields(batch) if f.name != "filled_count"
-        }
+def test_a_merged_batch_teaches_what_repeated_episodes_do(make_batch: Make) -> None:
+    rows = [0, 1, 0, 2, 0, 1, 0, 0]
+
+    def repeated(batch: EpisodeBatch) -> EpisodeBatch:
+        names = [f.name for f in dataclasses.fields(batch) if f.name not in ("filled_count", "multiplicity")]
+        fields = {name: getattr(batch, name)[rows] for name in names}
         return EpisodeBatch(**fields, filled_count=int(fields["filled"].sum()))
 
     merged, plain = new(), new()
     for seed in range(3):
-        merged(repeated(seed), env_steps=0)
-    monkeypatch.setattr("powqmix.learner.update.merge_duplicates", lambda batch: (batch, None))
-    for seed in range(3):
-        plain(repeated(seed), env_steps=0)
+        batch = make_batch(SPEC, 3, 2, seed=seed)
+        merged(dataclasses.replace(batch, multiplicity=torch.tensor([5.0, 2.0, 1.0])), env_steps=0)
+        plain(repeated(batch), env_steps=0)
     torch.testing.assert_close(parameters(merged), parameters(plain), rtol=1e-3, atol=2e-5)
     assert merged.metrics() == pytest.approx(plain.metrics(), rel=1e-3)
 

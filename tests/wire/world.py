@@ -29,16 +29,16 @@ class Sink:
     """Takes episodes as the replay ring does, and remembers all of them."""
 
     def __init__(self) -> None:
-        self.journal: dict[int, dict[int, Parts]] = {}  # incarnation -> seq -> frames
+        self.journal: dict[int, dict[int, bytes]] = {}  # incarnation -> seq -> the frames' bytes
         self.fresh: list[tuple[int, int]] = []  # not yet looked at by `World.check`
 
     def insert(self, header: m.EpisodeHeader, frames: list[Any], *, actor: int, incarnation: int, seq: int) -> None:
         assert seq > self.last_seq(actor, incarnation), "stored twice, or out of order"
-        self.journal.setdefault(incarnation, {})[seq] = [bytes(frame) for frame in frames]
+        self.journal.setdefault(incarnation, {})[seq] = b"".join(bytes(frame) for frame in frames)
         self.fresh.append((incarnation, seq))
 
     def last_seq(self, actor: int, incarnation: int) -> int:
-        return max(self.journal.get(incarnation, {0: []}))
+        return max(self.journal.get(incarnation, {0: b""}))
 
     def __len__(self) -> int:
         return sum(map(len, self.journal.values()))
@@ -210,7 +210,7 @@ class World:
     def check(self) -> None:
         """At any moment: nothing acknowledged is missing, only what was given is stored, and the counters add up."""
         for incarnation, seq in self.sink.fresh:
-            assert self.sink.journal[incarnation][seq] == as_bytes(self.given[incarnation][seq])
+            assert self.sink.journal[incarnation][seq] == b"".join(as_bytes(self.given[incarnation][seq]))
         self.sink.fresh.clear()
         for incarnation, upto in self.settled.items():
             for seq in range(self.checked.get(incarnation, 0) + 1, upto + 1):
