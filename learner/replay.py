@@ -246,7 +246,7 @@ class ReplayRing:
         """The frames as bytes; raises ValueError if they do not have the sizes of `steps` steps."""
         if not 1 <= steps <= self.schema.episode_limit:
             raise ValueError(f"steps must be between 1 and {self.schema.episode_limit}, got {steps}")
-        got, wanted = [memoryview(frame).nbytes for frame in frames], self.layout.sizes(steps)
+        got, wanted = [memoryview(frame).nbytes for frame in frames], self.schema.sizes(steps)
         if got != wanted and got != [sum(wanted)]:
             names = [field.name for field in self.schema.fields]
             raise ValueError(f"frames {names} of {steps} steps must have {wanted} bytes, got {got}")
@@ -336,7 +336,7 @@ class ReplayRing:
     def payload(self, slot: int) -> memoryview:
         """The bytes of a slot's episode, in place; `pinned` keeps them."""
         place = slot * self.layout.slot_bytes
-        return self._payload[place : place + sum(self.layout.sizes(int(self._slots["steps"][slot])))].data
+        return self._payload[place : place + self.schema.nbytes(int(self._slots["steps"][slot]))].data
 
     # -- Leaving ---------------------------------------------------------------------------------------------------
 

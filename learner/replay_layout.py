@@ -109,15 +109,6 @@ class RingLayout:
     def nbytes(self) -> int:
         return self.payload_start + self.capacity * self.slot_bytes
 
-    @functools.cached_property
-    def _sizes(self) -> list[tuple[int, int]]:
-        """For each array of an episode, its bytes beside those of its steps, and those of a step."""
-        return [(field.nbytes(0), field.nbytes(1) - field.nbytes(0)) for field in self.schema.fields]
-
-    def sizes(self, steps: int) -> list[int]:
-        """Bytes of each array of an episode of `steps` steps."""
-        return [fixed + steps * each for fixed, each in self._sizes]
-
     def description(self) -> dict[str, Any]:
         """What two rings must have in common to hold each other's episodes, and the capacity."""
         values = dataclasses.asdict(self.schema)

@@ -79,7 +79,7 @@ def read_snapshot(ring: ReplayRing, path: Path) -> int:
         wanted = json.loads(encode_description({**ring.layout.description(), "capacity": description["capacity"]}))
         if description != wanted:
             raise ReplayError(f"{path} holds other episodes: {differences(description, wanted)}; remove it to go on")
-        nbytes = [sum(ring.layout.sizes(steps)) for steps in slots["steps"].tolist()]
+        nbytes = [ring.schema.nbytes(steps) for steps in slots["steps"].tolist()]
         skipped = max(0, len(slots) - ring.capacity)
         file.seek(len(_START) + sum(nbytes[:skipped]))
         damaged = 0

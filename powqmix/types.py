@@ -115,8 +115,18 @@ class EpisodeSchema:
     obs_size: int
     state_size: int
 
+    @cached_property
+    def _sizes(self) -> dict[int, list[int]]:
+        return {}
+
+    def sizes(self, steps: int) -> list[int]:
+        """Bytes of each field of an episode of `steps` steps, which is between 0 and the limit; not to be changed."""
+        if steps not in self._sizes:
+            self._sizes[steps] = [field.nbytes(steps) for field in self.fields]
+        return self._sizes[steps]
+
     def nbytes(self, steps: int) -> int:
-        return sum(field.nbytes(steps) for field in self.fields)
+        return sum(self.sizes(steps))
 
     @cached_property
     def max_nbytes(self) -> int:

@@ -44,10 +44,9 @@ def separated(schema: EpisodeSchema, steps: int, frames: Sequence[Any]) -> list[
     if len(frames) != 1 or not 1 <= steps <= schema.episode_limit or len(frames[0]) != schema.nbytes(steps):
         return list(frames)
     whole, parts, at = memoryview(frames[0]), [], 0
-    for field in schema.fields:
-        end = at + field.nbytes(steps)
-        parts.append(whole[at:end])
-        at = end
+    for size in schema.sizes(steps):
+        parts.append(whole[at : at + size])
+        at += size
     return parts
 
 
@@ -68,9 +67,8 @@ def fault(schema: EpisodeSchema, header: EpisodeHeader, frames: Sequence[Any]) -
         return "steps"
     if len(frames) != len(schema.fields):
         return "frames"
-    for field, frame in zip(schema.fields, frames):
-        if len(frame) != field.nbytes(header.steps):
-            return "size"
+    if [len(frame) for frame in frames] != schema.sizes(header.steps):
+        return "size"
     if header.terminated == header.truncated:
         return "end"
     for field, frame in zip(schema.fields, frames):
