@@ -49,7 +49,6 @@ format: $(STAMP)  ## format Python and C++
 bench: $(STAMP)  ## every benchmark that fits in minutes; prints ratios
 	$(BIN)/python benchmarks/envs.py
 	$(BIN)/python benchmarks/actors.py
-	$(BIN)/python benchmarks/wire.py
 	$(BIN)/python benchmarks/kernels.py
 
 clean:  ## remove what was built; .venv stays

@@ -62,6 +62,7 @@ def main() -> None:
 
     from powqmix import envs
 
+    arguments.out.mkdir(parents=True, exist_ok=True)
     payoff = envs.make("matrix/powqmix").payoff
     runs: list[dict[str, Any]] = []
     for algorithm in arguments.algorithms:

@@ -81,6 +81,13 @@ Stream on(Address a) { return reinterpret_cast<Stream>(a); }
       },                                                                                                     \
       unlocked);                                                                                             \
   m.def(                                                                                                     \
+      prefix "weighted_loss",                                                                                \
+      [](int64_t rows, std::array<Address, 4> inputs, Address loss, Address gradient, Address stream) {      \
+        device::weighted_loss(rows, in(inputs[0]), in(inputs[1]), in(inputs[2]), in(inputs[3]), out(loss),   \
+                              out(gradient), on(stream));                                                    \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
       prefix "monotonic_mix",                                                                                \
       [](int64_t rows, int agents, int embed, std::array<Address, 5> inputs, Address q_tot,                  \
          Address stream) {                                                                                   \

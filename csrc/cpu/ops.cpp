@@ -117,5 +117,19 @@ void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* 
                                          d_w2);
 }
 
+void weighted_loss(int64_t rows, const float* value, const float* target, const float* share,
+                   const float* weight, float* loss, float* gradient, Stream) {
+  double sum = 0.0;
+  for (int64_t row = 0; row < rows; ++row) {
+    const float factor = share[row] == 0.0f  ? 0.0f
+                         : weight == nullptr ? share[row]
+                                             : share[row] * weight[row];
+    const LossPart part = squared_error(value[row], target[row], factor);
+    gradient[row] = part.slope;
+    sum += part.loss;
+  }
+  *loss = static_cast<float>(sum);
+}
+
 }  // namespace cpu
 }  // namespace powqmix

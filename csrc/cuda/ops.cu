@@ -274,6 +274,32 @@ __global__ void monotonic_mix_backward_kernel(int64_t rows, int n_agents, int em
   }
 }
 
+// One block: each thread sums its own rows in order, then halves add up pairwise. The batches of a learner
+// are a few ten thousand rows, for which a second kernel would cost more than the idle processors.
+constexpr int kLossBlock = 1024;
+
+__global__ void weighted_loss_kernel(int64_t rows, const float* __restrict__ value,
+                                     const float* __restrict__ target, const float* __restrict__ share,
+                                     const float* __restrict__ weight, float* __restrict__ loss,
+                                     float* __restrict__ gradient) {
+  __shared__ double sums[kLossBlock];
+  double sum = 0.0;
+  for (int64_t row = threadIdx.x; row < rows; row += kLossBlock) {
+    const float factor = share[row] == 0.0f  ? 0.0f
+                         : weight == nullptr ? share[row]
+                                             : share[row] * weight[row];
+    const LossPart part = squared_error(value[row], target[row], factor);
+    gradient[row] = part.slope;
+    sum += part.loss;
+  }
+  sums[threadIdx.x] = sum;
+  for (int half = kLossBlock / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+  }
+  if (threadIdx.x == 0) *loss = static_cast<float>(sums[0]);
+}
+
 }  // namespace
 
 void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail, const int64_t* actions,
@@ -361,6 +387,12 @@ void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* 
   monotonic_mix_backward_kernel<<<blocks_for(rows * lanes), kBlock, 0, on(stream)>>>(
       rows, n_agents, embed, lanes, q, w1, b1, w2, d_q_tot, d_q, d_w1, d_b1, d_w2);
   check_launch("monotonic_mix backward");
+}
+
+void weighted_loss(int64_t rows, const float* value, const float* target, const float* share,
+                   const float* weight, float* loss, float* gradient, Stream stream) {
+  weighted_loss_kernel<<<1, kLossBlock, 0, on(stream)>>>(rows, value, target, share, weight, loss, gradient);
+  check_launch("weighted_loss");
 }
 
 }  // namespace cuda

@@ -139,9 +139,3 @@ class Objective(nn.Module):
                 target=evaluation.target.view(-1).index_select(0, rows),
                 share=batch.share.view(-1).index_select(0, rows),
             )
-
-
-def weighted_loss(batch: Transitions, error: Tensor, weight: Tensor | None = None) -> Tensor:
-    """0.5 sum(weight error^2 filled) / sum(filled), for error and weight [B, T]."""
-    share = batch.share if weight is None else batch.share * weight
-    return 0.5 * torch.sum(share * error.square())

@@ -12,7 +12,7 @@ from powqmix import ops
 from powqmix.modules import Mixer, Recognizer, RecurrentAgent
 
 from .joint_value import JointValue
-from .objective import Evaluation, Losses, Objective, Transitions, weighted_loss
+from .objective import Evaluation, Losses, Objective, Transitions
 from .weighting import Judged, Weighting, weigh
 
 
@@ -75,7 +75,7 @@ class WeightedTDObjective(Objective):
         if self.critic is None:
             return Losses({})
         q_star = self.critic(batch.obs[:, :-1], batch.last_actions[:, :-1], batch.state[:, :-1], batch.actions)
-        return Losses({"loss_critic": weighted_loss(batch, q_star - evaluation.target)})
+        return Losses({"loss_critic": ops.weighted_loss(q_star, evaluation.target, batch.share)})
 
     def weighted_losses(self, batch: Transitions, evaluation: TDEvaluation, *, weighted: bool) -> Losses:
         values, target, q_tot = evaluation.values, evaluation.target, evaluation.q_tot
@@ -90,7 +90,7 @@ class WeightedTDObjective(Objective):
         )
         weights = weigh(self.weighting, batch, judged)
         joint_weight = weights.joint_weight if weighted else torch.ones_like(target)
-        terms = {"loss_tot": weighted_loss(batch, q_tot - target, joint_weight)}
+        terms = {"loss_tot": ops.weighted_loss(q_tot, target, batch.share, joint_weight)}
         metrics = {
             "q_tot_mean": batch.mean(judged.q_tot),
             "target_mean": batch.mean(target),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from powqmix import ops
 from powqmix.modules import Recognizer
 
-from .objective import Transitions, weighted_loss
+from .objective import Transitions
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class RecognizerWeighting(Weighting):
         )
         # With two equal weights there is nothing to recognize, and every step counts as recognized.
         recognized = head.joint_weight == self.recognized_weight
-        loss = weighted_loss(batch, head.q_r - head.target)
+        loss = ops.weighted_loss(head.q_r, head.target, batch.share)
         return Weights(head.joint_weight, recognized, {"loss_recognizer": loss, "q_r_mean": batch.mean(head.q_r)})
 
 

@@ -96,3 +96,11 @@ def monotonic_mix(q: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> 
     """q [B,T,N], w1 [B,T,N,K], b1 [B,T,K], w2 [B,T,K], b2 [B,T] -> q_tot [B,T] = ELU(q |w1| + b1) |w2| + b2."""
     hidden = torch.nn.functional.elu((q.unsqueeze(-1) * w1.abs()).sum(dim=-2) + b1)
     return (hidden * w2.abs()).sum(dim=-1) + b2
+
+
+def weighted_loss(value: Tensor, target: Tensor, share: Tensor, weight: Tensor | None = None) -> Tensor:
+    """All [B,T] -> 0.5 sum share weight (value - target)^2, over the steps of a share above 0."""
+    counted = share != 0
+    error = torch.where(counted, value - target.detach(), 0.0)
+    factor = share if weight is None else torch.where(counted, share * weight, 0.0)
+    return 0.5 * (factor.detach() * error.square()).sum()

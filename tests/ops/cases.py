@@ -92,6 +92,15 @@ def make(name: str, batch: int, steps: int, agents: int, width: int, seed: int, 
         return Case(name, ops.monotonic_mix, reference.monotonic_mix, inputs, {}, ("q", "w1", "b1", "w2", "b2"))
 
     filled = filled_mask(batch, steps, g)
+    if name == "weighted_loss":
+        inputs = {
+            "value": normal(batch, steps), "target": normal(batch, steps), "share": filled / filled.sum(),
+            "weight": torch.rand(batch, steps, generator=g) * 5,
+        }  # fmt: skip
+        if hostile:
+            for field, poison in (("value", torch.nan), ("target", torch.inf), ("weight", torch.nan)):
+                inputs[field][filled == 0] = poison
+        return Case(name, ops.weighted_loss, reference.weighted_loss, inputs, {}, ("value",))
     terminated = torch.rand(batch, steps, generator=g) < 0.2
     inputs = {
         "next_value": normal(batch, steps) * 10, "reward": normal(batch, steps),
@@ -118,5 +127,5 @@ def make(name: str, batch: int, steps: int, agents: int, width: int, seed: int, 
     return case
 
 
-NAMES = ("select_q", "hyper_scales", "powqmix_head", "td_lambda_target", "monotonic_mix")
-DIFFERENTIABLE = ("select_q", "hyper_scales", "powqmix_head", "monotonic_mix")
+NAMES = ("select_q", "hyper_scales", "powqmix_head", "td_lambda_target", "monotonic_mix", "weighted_loss")
+DIFFERENTIABLE = ("select_q", "hyper_scales", "powqmix_head", "monotonic_mix", "weighted_loss")

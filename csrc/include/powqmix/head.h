@@ -52,6 +52,18 @@ POWQMIX_HD float td_lambda_step(float reward, float discount, float next_value, 
   return reward + discount * ahead;
 }
 
+// A step's part in a loss (Eq. 12-14), 0.5 factor (value - target)^2, and its slope; factor 0 marks padding.
+struct LossPart {
+  double loss;
+  float slope;
+};
+POWQMIX_HD LossPart squared_error(float value, float target, float factor) {
+  if (factor == 0.0f) return {0.0, 0.0f};
+  const float error = value - target;
+  const float slope = factor * error;
+  return {0.5 * static_cast<double>(slope) * error, slope};
+}
+
 // ELU and its slope, alpha = 1.
 POWQMIX_HD float elu(float x) { return x > 0.0f ? x : expm1f(x); }
 POWQMIX_HD float elu_slope(float x) { return x > 0.0f ? 1.0f : expf(x); }

@@ -46,7 +46,10 @@ using Stream = void*;
   /* The hidden layer is computed again; d_b2 = d_q_tot is the caller's. */                                 \
   void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* q, const float* w1,       \
                               const float* b1, const float* w2, const float* d_q_tot, float* d_q,           \
-                              float* d_w1, float* d_b1, float* d_w2, Stream stream);
+                              float* d_w1, float* d_b1, float* d_w2, Stream stream);                        \
+  /* value, target, share, weight [rows] (weight may be null: 1) -> loss [1], gradient of value [rows] */   \
+  void weighted_loss(int64_t rows, const float* value, const float* target, const float* share,             \
+                     const float* weight, float* loss, float* gradient, Stream stream);
 
 namespace cpu {
 POWQMIX_OPS
