@@ -4,6 +4,7 @@ from . import recognizer, reference
 from .gru import gru_sequence
 from .head import powqmix_head, td_lambda_target
 from .hyper_scales import hyper_scales
+from .kernels import debug_checks
 from .layers import mlp
 from .loss import weighted_loss
 from .monotonic_mix import monotonic_mix
@@ -11,6 +12,6 @@ from .reference import PowqmixHead
 from .select_q import select_q
 
 __all__ = [
-    "PowqmixHead", "gru_sequence", "hyper_scales", "mlp", "monotonic_mix", "powqmix_head", "recognizer", "reference",
-    "select_q", "td_lambda_target", "weighted_loss",
+    "PowqmixHead", "debug_checks", "gru_sequence", "hyper_scales", "mlp", "monotonic_mix", "powqmix_head", "recognizer",
+    "reference", "select_q", "td_lambda_target", "weighted_loss",
 ]  # fmt: skip

@@ -34,13 +34,13 @@ def powqmix_head(
     q_r. Equations: arXiv 2405.08036. Raises ValueError.
     """
     check_rank("scales", scales, "B, T, N")
+    check("filled", filled, "B, T", scales.shape[:2], scales, torch.uint8)
     for name, tensor in (("scales", scales), ("q_taken", q_taken), ("q_max", q_max)):
-        check(name, tensor, "B, T, N", scales.shape, scales, torch.float32)
+        check(name, tensor, "B, T, N", scales.shape, scales, torch.float32, where=filled)
     for name, tensor in (
         ("state_value", state_value), ("next_value", next_value), ("reward", reward), ("discount", discount),
     ):  # fmt: skip
-        check(name, tensor, "B, T", scales.shape[:2], scales, torch.float32)
-    check("filled", filled, "B, T", scales.shape[:2], scales, torch.uint8)
+        check(name, tensor, "B, T", scales.shape[:2], scales, torch.float32, where=filled)
     numbers = [td_lambda, recognition_tolerance, recognized_weight, other_weight]
     tensors = (scales, state_value, q_taken, q_max, next_value, reward, discount, filled)
     if direct():
@@ -57,9 +57,9 @@ def td_lambda_target(
     A constant: no gradient. Raises ValueError.
     """
     check_rank("next_value", next_value, "B, T")
-    for name, tensor in (("next_value", next_value), ("reward", reward), ("discount", discount)):
-        check(name, tensor, "B, T", next_value.shape, next_value, torch.float32)
     check("filled", filled, "B, T", next_value.shape, next_value, torch.uint8)
+    for name, tensor in (("next_value", next_value), ("reward", reward), ("discount", discount)):
+        check(name, tensor, "B, T", next_value.shape, next_value, torch.float32, where=filled)
     if direct():
         return _target(next_value, reward, discount, filled, td_lambda)
     target: Tensor = _target_op(next_value, reward, discount, filled, td_lambda)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -30,14 +31,60 @@ def stream(tensor: Tensor) -> int:
     return torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else 0
 
 
-def check(name: str, tensor: Tensor, letters: str, shape: Sequence[int], like: Tensor, dtype: torch.dtype) -> None:
-    """Raises ValueError unless `tensor` has this shape (`letters` names it) and dtype, on the device of `like`."""
+_checks_values = False
+
+
+@contextlib.contextmanager
+def debug_checks() -> Iterator[None]:
+    """Within it, ops also look at values: NaN, infinity or an action out of range raise ValueError, named and placed.
+
+    Padding may hold anything and is not looked at. Each check reads the tensor and waits for the device: for finding a
+    fault, not for training.
+    """
+    global _checks_values
+    before, _checks_values = _checks_values, True
+    try:
+        yield
+    finally:
+        _checks_values = before
+
+
+def check(
+    name: str,
+    tensor: Tensor,
+    letters: str,
+    shape: Sequence[int],
+    like: Tensor,
+    dtype: torch.dtype,
+    *,
+    where: Tensor | None = None,
+    below: int | None = None,
+) -> None:
+    """Raises ValueError unless `tensor` has this shape (`letters` names it) and dtype, on the device of `like`.
+
+    Within `debug_checks` also unless its values are finite where `where` (of leading axes) is not 0, and, if `below` is
+    given, from 0 to below - 1.
+    """
     if tensor.shape != tuple(shape):
         raise ValueError(f"{name} must be [{letters}] = {list(shape)}, got shape {list(tensor.shape)}")
     if tensor.dtype != dtype:
         raise ValueError(f"{name} must be {dtype}, got {tensor.dtype}")
     if tensor.device != like.device:
         raise ValueError(f"{name} must be on {like.device} as the others are, got {tensor.device}")
+    if _checks_values and direct():
+        _check_values(name, tensor, where, below)
+
+
+def _check_values(name: str, tensor: Tensor, where: Tensor | None, below: int | None) -> None:
+    wrong = ~tensor.isfinite() if below is None else (tensor < 0) | (tensor >= below)
+    if where is not None:
+        wrong &= (where != 0).view(where.shape + (1,) * (tensor.dim() - where.dim()))
+    places = wrong.nonzero()
+    if len(places):
+        place, wanted = places[0].tolist(), "finite" if below is None else f"from 0 to {below - 1}"
+        raise ValueError(
+            f"{name} must be {wanted}, got {tensor[tuple(place)].item()} at {place} ({len(places)} such values)"
+        )
 
 
 def check_rank(name: str, tensor: Tensor, letters: str) -> None:

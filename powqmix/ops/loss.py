@@ -17,9 +17,10 @@ def weighted_loss(value: Tensor, target: Tensor, share: Tensor, weight: Tensor |
     Differentiable in value; the gradient is written with the loss. Raises ValueError.
     """
     check_rank("value", value, "B, T")
-    for name, tensor in (("value", value), ("target", target), ("share", share), ("weight", weight)):
+    check("share", share, "B, T", value.shape, value, torch.float32)
+    for name, tensor in (("value", value), ("target", target), ("weight", weight)):
         if tensor is not None:
-            check(name, tensor, "B, T", value.shape, value, torch.float32)
+            check(name, tensor, "B, T", value.shape, value, torch.float32, where=share)
     if direct():
         loss: Tensor = _WeightedLoss.apply(value, target, share, weight)  # type: ignore[no-untyped-call]
         return loss

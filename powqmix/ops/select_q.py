@@ -17,9 +17,9 @@ def select_q(agent_q: Tensor, avail_actions: Tensor, actions: Tensor) -> tuple[T
     Gradients of q_taken and q_max scatter back into agent_q. `actions` must be in [0, A). Raises ValueError.
     """
     check_rank("agent_q", agent_q, "B, T, N, A")
-    check("agent_q", agent_q, "B, T, N, A", agent_q.shape, agent_q, torch.float32)
     check("avail_actions", avail_actions, "B, T, N, A", agent_q.shape, agent_q, torch.uint8)
-    check("actions", actions, "B, T, N", agent_q.shape[:3], agent_q, torch.int64)
+    check("agent_q", agent_q, "B, T, N, A", agent_q.shape, agent_q, torch.float32, where=avail_actions)
+    check("actions", actions, "B, T, N", agent_q.shape[:3], agent_q, torch.int64, below=agent_q.shape[3])
     if agent_q.shape[3] == 0:
         raise ValueError("agent_q has no action: its last axis is 0")
     if direct():

@@ -211,3 +211,28 @@ def test_a_wrong_shape_or_dtype_is_named(name: str) -> None:
             case.run(**{field: tensor[:, :, None]})
         with pytest.raises(ValueError, match=f"{field} must be torch"):
             case.run(**{field: tensor.to(torch.float16)})
+
+
+@OF_EACH_OP
+def test_debug_checks_name_and_place_what_is_not_finite(name: str) -> None:
+    case = make(name, 3, 4, 2, 5, seed=1)  # with poison in the padding, which is nobody's business
+    with ops.debug_checks():
+        case.run()
+        for field, tensor in case.inputs.items():
+            if not tensor.is_floating_point():
+                continue
+            place = (0, 1, *(0,) * (tensor.dim() - 2))
+            for poison in (torch.nan, torch.inf, -torch.inf):
+                changed = tensor.clone()
+                changed[place] = poison
+                others = {"avail_actions": torch.ones(3, 4, 2, 5, dtype=torch.uint8)} if name == "select_q" else {}
+                with pytest.raises(ValueError, match=rf"{field} must be finite, got -?(nan|inf) at \[0, 1.*1 such"):
+                    case.run(**{field: changed}, **others)
+    poisoned = case.differentiable[0] if case.differentiable else "reward"
+    case.run(**{poisoned: torch.full_like(case.inputs[poisoned], torch.nan)})  # outside, nobody looks
+
+
+def test_debug_checks_name_an_action_that_does_not_exist() -> None:
+    case = make("select_q", 1, 2, 1, 3, seed=0)
+    with ops.debug_checks(), pytest.raises(ValueError, match=r"actions must be from 0 to 2, got 3 at \[0, 1, 0\]"):
+        case.run(actions=torch.tensor([[[0], [3]]]))
