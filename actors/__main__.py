@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from powqmix import config as configuration
-from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, Log, StopFlag, die_with_parent
+from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, Log, StopFlag, die_with_parent, give_way
 
 from .link import Refused
 from .player import EnvironmentFailed
@@ -16,6 +16,7 @@ from .service import ActorService, Identity
 
 def main() -> int:
     die_with_parent()
+    give_way()
     parser = argparse.ArgumentParser(prog="python -m powqmix.actors", description=__doc__)
     parser.add_argument("--run-dir", type=Path, required=True, help="folder with config.yaml")
     parser.add_argument("--endpoint", required=True, help="where the learner listens: ipc:///path")

@@ -15,8 +15,14 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 78  # configuration refused; never restarted
 EXIT_INTERRUPTED = 130
 
+ACTOR_NICENESS = 5
 _PR_SET_PDEATHSIG = 1
 PARENT_VARIABLE = "POWQMIX_PARENT"  # pid of the launcher, in the environment of what it starts
+
+
+def give_way() -> None:
+    """Lets the learner go first where it wants the same core: actors can wait, and have something to wait for."""
+    os.nice(ACTOR_NICENESS)
 
 
 def die_with_parent() -> None:

@@ -40,6 +40,8 @@ class Recognizer(nn.Module):
         self.w2_out = nn.Linear(hidden_size, embed_size)
         self.value_out = nn.Linear(hidden_size, 1)
         self._initialise_as_linear_layers()
+        named = dict(self.named_parameters())
+        self._parts: list[Tensor] = [named[name] for name in ops.recognizer.PARTS]
 
     def _initialise_as_linear_layers(self) -> None:
         """Uniform in +-1 / sqrt(inputs), weights and biases, as torch.nn.Linear does for each layer written out."""
@@ -60,10 +62,7 @@ class Recognizer(nn.Module):
         """lambda_i(s, a) [B, T, N] and V(s) [B, T]: what Q_r needs beside the advantages. Not differentiated."""
         with torch.no_grad():
             if ops.recognizer.pays(state):
-                parts = dict(self.named_parameters())
-                return ops.recognizer.evaluate(
-                    state, actions, self.n_actions, self.embed_size, [parts[name] for name in ops.recognizer.PARTS]
-                )
+                return ops.recognizer.evaluate(state, actions, self.n_actions, self.embed_size, self._parts)
             output = self(state, actions)
             return ops.hyper_scales(output.w1, output.w2), output.state_value
 
