@@ -42,6 +42,9 @@ struct DenseKernels {
   void (*hyper_scales_backward)(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
                                 const float* d_scales, float* d_w1, float* d_w2);
 
+  void (*select_q)(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail,
+                   const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy);
+
   // The sum of squares of x [count], in double.
   double (*sum_of_squares)(int64_t count, const float* x);
 

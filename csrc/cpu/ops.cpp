@@ -34,23 +34,22 @@ void targets_of_episode(int64_t steps, float td_lambda, const float* next_value,
 
 void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail, const int64_t* actions,
               float* q_taken, float* q_max, int64_t* greedy, Stream) {
-  for (int64_t row = 0; row < rows; ++row, agent_q += n_actions, avail += n_actions) {
-    const int64_t best = best_legal(agent_q, avail, n_actions);
-    q_taken[row] = agent_q[actions[row]];
-    q_max[row] = best < 0 ? 0.0f : agent_q[best];
-    greedy[row] = best < 0 ? 0 : best;
-  }
+  dense_kernels().select_q(rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy);
 }
 
 void select_q_backward(int64_t rows, int n_actions, const uint8_t* avail, const int64_t* actions,
                        const int64_t* greedy, const float* d_taken, const float* d_max, float* d_agent_q,
                        Stream) {
-  std::fill_n(d_agent_q, rows * n_actions, 0.0f);
-  for (int64_t row = 0; row < rows; ++row) {
-    float* d = d_agent_q + row * n_actions;
-    d[actions[row]] += d_taken[row];
-    // Where no action is legal, greedy is 0 and action 0 is not legal.
-    if (avail[row * n_actions + greedy[row]]) d[greedy[row]] += d_max[row];
+  constexpr int64_t kBlock = 128;  // rows that are in the cache still when their two actions are written
+  for (int64_t first = 0; first < rows; first += kBlock) {
+    const int64_t end = std::min(rows, first + kBlock);
+    std::fill(d_agent_q + first * n_actions, d_agent_q + end * n_actions, 0.0f);
+    for (int64_t row = first; row < end; ++row) {
+      float* d = d_agent_q + row * n_actions;
+      d[actions[row]] += d_taken[row];
+      // Where no action is legal, greedy is 0 and action 0 is not legal.
+      d[greedy[row]] += avail[row * n_actions + greedy[row]] ? d_max[row] : 0.0f;
+    }
   }
 }
 

@@ -18,11 +18,12 @@ struct BatchShape {
   POWQMIX_HD int64_t rows() const { return episodes * steps; }
 };
 
-// The best legal action of a row q [A]: highest value, ties to the lowest index. No legal action: -1.
+// The best legal action of a row q [A]: highest value, ties to the lowest index. No legal action: -1. NaN is
+// below everything.
 POWQMIX_HD int64_t best_legal(const float* q, const uint8_t* avail, int n_actions) {
   int64_t best = -1;
   for (int a = 0; a < n_actions; ++a) {
-    if (avail[a] && (best < 0 || q[a] > q[best])) best = a;
+    if (avail[a] && (best < 0 || q[a] > q[best] || (q[best] != q[best] && q[a] == q[a]))) best = a;
   }
   return best;
 }
