@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, die_with_parent
+from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, die_with_parent, keep_freed_memory
 
 
 def threads_for(configured: int, rows: int, actors: int) -> int:
@@ -25,6 +25,7 @@ def threads_for(configured: int, rows: int, actors: int) -> int:
 
 def main() -> int:
     die_with_parent()
+    keep_freed_memory()
     parser = argparse.ArgumentParser(prog="python -m powqmix.learner", description=__doc__)
     parser.add_argument("--run-dir", type=Path, required=True, help="folder with config.yaml")
     parser.add_argument("--endpoint", required=True, help="where actors connect: ipc:///path")

@@ -17,12 +17,26 @@ EXIT_INTERRUPTED = 130
 
 ACTOR_NICENESS = 5
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 PARENT_VARIABLE = "POWQMIX_PARENT"  # pid of the launcher, in the environment of what it starts
 
 
 def give_way() -> None:
     """Lets the learner go first where it wants the same core: actors can wait, and have something to wait for."""
     os.nice(ACTOR_NICENESS)
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep what is freed, for the next update; nothing under another C library.
+
+    An update frees large tensors and asks for the same sizes again. Given back to the system in between, each of their
+    pages costs a fault and a cleaning, which took several times as long as what was computed in them.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, 64 * 2**20)
 
 
 def die_with_parent() -> None:

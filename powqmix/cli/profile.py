@@ -11,6 +11,7 @@ import tyro
 from powqmix import config as configuration
 from powqmix import envs
 from powqmix.config import Config, ConfigError
+from powqmix.process import keep_freed_memory
 
 from . import flags as command_line
 from .devices import resolve_device
@@ -85,6 +86,7 @@ def _measure(flags: Flags, config: Config) -> dict[str, Any]:
 
         return profile_actors.measure(config, flags.envs, flags.seconds)
     device, _ = resolve_device(config.device, flags.gpu, flags.device)
+    keep_freed_memory()  # as the learner's process does
     if flags.part == "learner":
         from . import profile_learner
 
