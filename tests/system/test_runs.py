@@ -103,7 +103,7 @@ def test_ctrl_c_drains_saves_and_can_be_resumed(run_dir: Path) -> None:
 
 
 def test_nothing_is_left_when_the_launcher_itself_is_killed(run_dir: Path) -> None:
-    with started(*launch(run_dir, "--steps", "10000000")) as process:
+    with started(*launch(run_dir, "--steps", "10000000", "--set", f"replay.path={run_dir.parent}")) as process:
         wait_for(lambda: status(run_dir).get("env_steps", 0) > 500, what="500 steps")
         assert len(processes_of(run_dir)) >= 4  # launcher aside: learner, two actors, evaluator
         process.send_signal(signal.SIGKILL)
