@@ -20,11 +20,15 @@ def distinct(
     Episode b is the `sizes[b]` bytes of `payload` from `offsets[b]` on. Equal bytes mean equal episodes, as an
     episode's size tells how many steps it has.
     """
-    columns = np.arange(int(sizes.max()))
-    rows = payload.take(offsets[:, None] + columns, mode="clip")  # what is beyond an episode's end is masked
-    if sizes.min() < sizes.max():
-        rows[columns >= sizes[:, None]] = 0
-    keys = np.concatenate([rows, sizes.reshape(-1, 1).view(np.uint8)], axis=1)
-    _, first, counts = np.unique(keys.view(f"V{keys.shape[1]}").ravel(), return_index=True, return_counts=True)
-    order = first.argsort()
-    return first[order], counts[order]
+    view = memoryview(payload)  # type: ignore[arg-type]
+    places: dict[bytes, int] = {}
+    first: list[int] = []
+    counts: list[int] = []
+    # A dict and bytes: a batch has some hundred episodes, too few for numpy's sorting to pay.
+    for at, (offset, size) in enumerate(zip(offsets.tolist(), sizes.tolist(), strict=True)):
+        place = places.setdefault(bytes(view[offset : offset + size]), len(first))
+        if place == len(first):
+            first.append(at)
+            counts.append(0)
+        counts[place] += 1
+    return np.array(first), np.array(counts)

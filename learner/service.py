@@ -180,12 +180,11 @@ class Learner:
     def _update_once(self) -> None:
         batch_size = self.config.training.batch_size
         batch = self.ring.gather(self.ring.sample(self.rng, batch_size), self.buffers)
-        self.update(batch, self.ring.total_env_steps)
+        self.limiter.on_sample(batch_size)  # before the update, so that its turn lets the next episodes in
+        self.update(batch, self.ring.total_env_steps, meanwhile=self.receiver.turn)
         self.updates += 1
-        self.limiter.on_sample(batch_size)
         if self.config.lockstep or self.updates % self.config.training.publish_every_updates == 0:
             self._publish()
-        self.receiver.turn()
 
     def _publish(self) -> None:
         vector = self.update.policy_vector()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,11 @@ class Update:
         self._updates = 0
         self._first_step: dict[str, Tensor] | None = None  # of some episode, for the tables of a matrix game
 
-    def __call__(self, batch: EpisodeBatch, env_steps: int) -> None:
-        """Learns from `batch` (any device) once; `env_steps` taken so far decide whether the warm-up is over."""
+    def __call__(self, batch: EpisodeBatch, env_steps: int, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Learns from `batch` (any device) once; `env_steps` taken so far decide whether the warm-up is over.
+
+        `meanwhile` is called once, while the recognizer's thread or the device is at work; it leaves `batch` alone.
+        """
         transitions = self._transitions(batch)
         evaluation = self.objective.evaluate(transitions)
         self._start_fit(transitions, evaluation)
@@ -56,6 +59,7 @@ class Update:
         self._optimiser.gradient.zero_()
         if steady.terms:
             self._optimiser.add(steady.total)
+        meanwhile()
         fit_norm, fit_skipped = self._fit.finish() if self._fit is not None else (self._zero, self._zero)
         weighted = env_steps >= self.config.weighting.warmup_steps
         losses = self.objective.weighted_losses(transitions, evaluation, weighted=weighted)

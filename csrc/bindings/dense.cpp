@@ -9,7 +9,7 @@
 #include "cpu/adam.h"
 #include "cpu/agent_sequence.h"
 #include "cpu/gru_sequence.h"
-#include "cpu/mlp.h"
+#include "cpu/mixers.h"
 #include "cpu/recognizer_fit.h"
 
 namespace py = pybind11;
@@ -79,37 +79,47 @@ void agent_backward(const AgentShape& shape, const std::array<Address, 8>& param
                           agent_memory(memory), in(d_q), in(d_hidden));
 }
 
-// sizes: [inputs of the first layer, outputs of each]; weights, biases: a pair of addresses for each layer.
-std::vector<MlpLayer> layers_of(const std::vector<int>& sizes, const std::vector<Address>& parameters,
-                                const std::vector<Address>& gradients) {
-  std::vector<MlpLayer> layers;
-  for (size_t l = 0; l + 1 < sizes.size(); ++l) {
-    MlpLayer layer{in(parameters[2 * l]), in(parameters[2 * l + 1]), sizes[l], sizes[l + 1]};
-    if (!gradients.empty()) {
-      layer.d_weight = out(gradients[2 * l]);
-      layer.d_bias = out(gradients[2 * l + 1]);
-    }
-    layers.push_back(layer);
-  }
-  return layers;
+MonotonicMixerShape monotonic_shape(const std::array<int, 5>& s) { return {s[0], s[1], s[2], s[3], s[4]}; }
+template <typename T>
+MonotonicMixerTensors<T> monotonic_tensors(const std::array<Address, 8>& a) {
+  return {at<T>(a[0]), at<T>(a[1]), at<T>(a[2]), at<T>(a[3]),
+          at<T>(a[4]), at<T>(a[5]), at<T>(a[6]), at<T>(a[7])};
 }
 
-std::vector<float*> buffers(const std::vector<Address>& addresses) {
-  std::vector<float*> pointers;
-  for (const Address address : addresses) pointers.push_back(out(address));
-  return pointers;
+void mix_monotonic(const std::array<int, 5>& sizes, const std::array<Address, 8>& parameters, Address q,
+                   Address state, Address memory, Address q_tot) {
+  monotonic_mixer_forward(monotonic_shape(sizes), monotonic_tensors<const float>(parameters), in(q),
+                          in(state), out(memory), out(q_tot));
 }
 
-void mlp_run(int rows, const std::vector<int>& sizes, const std::vector<Address>& parameters, Address x,
-             const std::vector<Address>& activations) {
-  mlp_forward(rows, layers_of(sizes, parameters, {}), in(x), buffers(activations));
+void mix_monotonic_gradient(const std::array<int, 5>& sizes, const std::array<Address, 8>& parameters,
+                            const std::array<Address, 8>& gradients, Address q, Address state, Address memory,
+                            Address d_q_tot, Address d_q) {
+  monotonic_mixer_backward(monotonic_shape(sizes), monotonic_tensors<const float>(parameters),
+                           monotonic_tensors<float>(gradients), in(q), in(state), in(memory), in(d_q_tot),
+                           out(d_q));
 }
 
-void mlp_gradient(int rows, const std::vector<int>& sizes, const std::vector<Address>& parameters,
-                  const std::vector<Address>& gradients, Address x, const std::vector<Address>& activations,
-                  Address d_out, Address d_x) {
-  mlp_backward(rows, layers_of(sizes, parameters, gradients), in(x), buffers(activations), in(d_out),
-               out(d_x));
+CentralMixerShape central_shape(const std::array<int, 4>& s) { return {s[0], s[1], s[2], s[3]}; }
+template <typename T>
+CentralMixerTensors<T> central_tensors(const std::array<Address, 12>& a) {
+  CentralMixerTensors<T> tensors;
+  for (int k = 0; k < 8; ++k) tensors.trunk[k] = at<T>(a[k]);
+  for (int k = 0; k < 4; ++k) tensors.value[k] = at<T>(a[8 + k]);
+  return tensors;
+}
+
+void mix_central(const std::array<int, 4>& sizes, const std::array<Address, 12>& parameters, Address q,
+                 Address state, Address memory, Address q_star) {
+  central_mixer_forward(central_shape(sizes), central_tensors<const float>(parameters), in(q), in(state),
+                        out(memory), out(q_star));
+}
+
+void mix_central_gradient(const std::array<int, 4>& sizes, const std::array<Address, 12>& parameters,
+                          const std::array<Address, 12>& gradients, Address state, Address memory,
+                          Address d_q_star, Address d_q) {
+  central_mixer_backward(central_shape(sizes), central_tensors<const float>(parameters),
+                         central_tensors<float>(gradients), in(state), in(memory), in(d_q_star), out(d_q));
 }
 
 using AdamAddresses = std::tuple<int64_t, Address, Address, Address, Address, Address>;
@@ -171,8 +181,12 @@ void bind_dense(py::module_& m) {
   m.def("gru_sequence_products", gru_products, unlocked);
   m.def("agent_sequence_forward", agent_forward, unlocked);
   m.def("agent_sequence_backward", agent_backward, unlocked);
-  m.def("mlp_forward", mlp_run, unlocked);
-  m.def("mlp_backward", mlp_gradient, unlocked);
+  m.def("monotonic_mixer_memory", [](const std::array<int, 5>& s) { return monotonic_shape(s).memory(); });
+  m.def("monotonic_mixer_forward", mix_monotonic, unlocked);
+  m.def("monotonic_mixer_backward", mix_monotonic_gradient, unlocked);
+  m.def("central_mixer_memory", [](const std::array<int, 4>& s) { return central_shape(s).memory(); });
+  m.def("central_mixer_forward", mix_central, unlocked);
+  m.def("central_mixer_backward", mix_central_gradient, unlocked);
   m.def("adam_step", adam, unlocked);
   m.def("recognizer_evaluate", evaluate_recognizer, unlocked);
   py::class_<RecognizerFit>(m, "RecognizerFit")

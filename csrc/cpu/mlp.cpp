@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "cpu/dense.h"
+#include "cpu/layer.h"
 
 namespace powqmix {
 
@@ -15,10 +15,7 @@ void mlp_forward(int rows, const std::vector<MlpLayer>& layers, const float* x,
     float* out = activations[l];
     dense.multiply_transposed(rows, layer.outputs, layer.inputs, input, layer.inputs, layer.weight,
                               layer.inputs, layer.bias, out, layer.outputs);
-    if (l + 1 < layers.size()) {
-      const int64_t count = static_cast<int64_t>(rows) * layer.outputs;
-      for (int64_t k = 0; k < count; ++k) out[k] = out[k] > 0.0f ? out[k] : 0.0f;
-    }
+    if (l + 1 < layers.size()) relu(out, static_cast<int64_t>(rows) * layer.outputs);
     input = out;
   }
 }
@@ -31,27 +28,17 @@ void mlp_backward(int rows, const std::vector<MlpLayer>& layers, const float* x,
   for (size_t l = layers.size(); l-- > 0;) {
     const MlpLayer& layer = layers[l];
     const float* input = l > 0 ? activations[l - 1] : x;
-    if (layer.d_weight != nullptr) {
-      dense.multiply(layer.outputs, layer.inputs, rows, d, 1, layer.outputs, input, layer.inputs,
-                     layer.d_weight, layer.inputs, false);
-      std::fill_n(layer.d_bias, layer.outputs, 0.0f);
-      for (int i = 0; i < rows; ++i) {
-        for (int j = 0; j < layer.outputs; ++j)
-          layer.d_bias[j] += d[static_cast<int64_t>(i) * layer.outputs + j];
-      }
-    }
     if (l == 0) {
-      if (d_x != nullptr) {
-        dense.multiply(rows, layer.inputs, layer.outputs, d, layer.outputs, 1, layer.weight, layer.inputs,
-                       d_x, layer.inputs, false);
-      }
+      layer_backward(dense, rows, layer.outputs, layer.inputs, {d, layer.outputs}, {input, layer.inputs},
+                     layer.weight, layer.d_weight, layer.d_bias, {d_x, layer.inputs});
       return;
     }
     std::vector<float> below(static_cast<size_t>(rows) * layer.inputs);
-    dense.multiply(rows, layer.inputs, layer.outputs, d, layer.outputs, 1, layer.weight, layer.inputs,
-                   below.data(), layer.inputs, false);
+    layer_backward(dense, rows, layer.outputs, layer.inputs, {d, layer.outputs}, {input, layer.inputs},
+                   layer.weight, layer.d_weight, layer.d_bias, {below.data(), layer.inputs});
     float* hidden = activations[l - 1];
-    for (size_t k = 0; k < below.size(); ++k) hidden[k] = hidden[k] > 0.0f ? below[k] : 0.0f;
+    relu_backward(hidden, below.data(), static_cast<int64_t>(below.size()));
+    std::copy(below.begin(), below.end(), hidden);
     d = hidden;
   }
 }

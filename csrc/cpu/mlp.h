@@ -12,7 +12,7 @@ struct MlpLayer {
   const float* bias;    // [outputs]
   int inputs;
   int outputs;
-  float* d_weight = nullptr;  // where a gradient is wanted
+  float* d_weight = nullptr;  // for the backward pass
   float* d_bias = nullptr;
 };
 

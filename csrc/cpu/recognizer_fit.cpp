@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "cpu/dense.h"
+#include "cpu/layer.h"
 #include "powqmix/ops.h"
 
 namespace powqmix {
@@ -33,22 +33,6 @@ struct Memory {
 
 float sign(float x) { return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : 0.0f; }
 
-void relu(std::vector<float>& x) {
-  for (float& value : x) value = value > 0.0f ? value : 0.0f;
-}
-
-// Zeroes the gradient of a ReLU where its output is 0.
-void relu_backward(const std::vector<float>& output, std::vector<float>& gradient) {
-  for (size_t k = 0; k < output.size(); ++k) gradient[k] = output[k] > 0.0f ? gradient[k] : 0.0f;
-}
-
-void sum_columns(const float* matrix, int rows, int columns, float* sums) {
-  std::fill_n(sums, columns, 0.0f);
-  for (int i = 0; i < rows; ++i) {
-    for (int j = 0; j < columns; ++j) sums[j] += matrix[static_cast<size_t>(i) * columns + j];
-  }
-}
-
 void forward(const RecognizerShape& s, const RecognizerTensors<const float>& p, const RecognizerRows& rows,
              Memory& m) {
   const DenseKernels& dense = dense_kernels();
@@ -62,12 +46,12 @@ void forward(const RecognizerShape& s, const RecognizerTensors<const float>& p, 
       for (int k = 0; k < 2 * H; ++k) first[k] += row[k];
     }
   }
-  relu(m.first);
+  relu(m.first.data(), m.first.size());
   for (int net = 0; net < 3; ++net) {
     dense.multiply_transposed(R, H, H, m.first.data() + net * H, 3 * H, p.hidden_weight + net * H * H, H,
                               p.hidden_bias + net * H, &m.second[static_cast<size_t>(net) * R * H], H);
   }
-  relu(m.second);
+  relu(m.second.data(), m.second.size());
   const float* second = m.second.data();
   dense.multiply_transposed(R, N * K, H, second, H, p.w1_weight, H, p.w1_bias, m.w1.data(), N * K);
   dense.multiply_transposed(R, K, H, second + static_cast<size_t>(R) * H, H, p.w2_weight, H, p.w2_bias,
@@ -87,15 +71,6 @@ void mix(const RecognizerShape& s, const RecognizerRows& rows, Memory& m) {
       for (int k = 0; k < K; ++k) mixed[k] += advantage * std::fabs(w1[k]);
     }
   }
-}
-
-// A layer's gradients: of its weight and bias, and of what it reads.
-void layer_backward(const DenseKernels& dense, int rows, int outputs, int inputs, const float* d_out,
-                    const float* input, int64_t ld_input, const float* weight, float* d_weight, float* d_bias,
-                    float* d_input, int64_t ld_d_input) {
-  dense.multiply(outputs, inputs, rows, d_out, 1, outputs, input, ld_input, d_weight, inputs, false);
-  sum_columns(d_out, rows, outputs, d_bias);
-  dense.multiply(rows, inputs, outputs, d_out, outputs, 1, weight, inputs, d_input, ld_d_input, false);
 }
 
 void backward(const RecognizerShape& s, const RecognizerTensors<const float>& p,
@@ -118,22 +93,21 @@ void backward(const RecognizerShape& s, const RecognizerTensors<const float>& p,
   }
   // w1, w2 and value hold gradients from here on.
   const size_t part = static_cast<size_t>(R) * H;
-  layer_backward(dense, R, N * K, H, m.w1.data(), m.second.data(), H, p.w1_weight, g.w1_weight, g.w1_bias,
-                 m.d_second.data(), H);
-  layer_backward(dense, R, K, H, m.w2.data(), m.second.data() + part, H, p.w2_weight, g.w2_weight, g.w2_bias,
-                 m.d_second.data() + part, H);
-  layer_backward(dense, R, 1, H, m.value.data(), m.second.data() + 2 * part, H, p.value_weight,
-                 g.value_weight, g.value_bias, m.d_second.data() + 2 * part, H);
-  relu_backward(m.second, m.d_second);
+  layer_backward(dense, R, N * K, H, {m.w1.data(), N * K}, {m.second.data(), H}, p.w1_weight, g.w1_weight,
+                 g.w1_bias, {m.d_second.data(), H});
+  layer_backward(dense, R, K, H, {m.w2.data(), K}, {m.second.data() + part, H}, p.w2_weight, g.w2_weight,
+                 g.w2_bias, {m.d_second.data() + part, H});
+  layer_backward(dense, R, 1, H, {m.value.data(), 1}, {m.second.data() + 2 * part, H}, p.value_weight,
+                 g.value_weight, g.value_bias, {m.d_second.data() + 2 * part, H});
+  relu_backward(m.second.data(), m.d_second.data(), m.second.size());
   for (int net = 0; net < 3; ++net) {
-    layer_backward(dense, R, H, H, &m.d_second[net * part], m.first.data() + net * H, 3 * H,
+    layer_backward(dense, R, H, H, {&m.d_second[net * part], H}, {m.first.data() + net * H, 3 * H},
                    p.hidden_weight + net * H * H, g.hidden_weight + net * H * H, g.hidden_bias + net * H,
-                   m.d_first.data() + net * H, 3 * H);
+                   {m.d_first.data() + net * H, 3 * H});
   }
-  relu_backward(m.first, m.d_first);
-  dense.multiply(3 * H, s.state_size, R, m.d_first.data(), 1, 3 * H, rows.state, s.state_size, g.state_weight,
-                 s.state_size, false);
-  sum_columns(m.d_first.data(), R, 3 * H, g.state_bias);
+  relu_backward(m.first.data(), m.d_first.data(), m.first.size());
+  layer_backward(dense, R, 3 * H, s.state_size, {m.d_first.data(), 3 * H}, {rows.state, s.state_size},
+                 p.state_weight, g.state_weight, g.state_bias, {nullptr, 0});
   std::fill_n(g.action_in, static_cast<size_t>(N) * s.n_actions * 2 * H, 0.0f);
   for (int r = 0; r < R; ++r) {
     const float* d_first = &m.d_first[static_cast<size_t>(r) * 3 * H];

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from powqmix import ops
+from powqmix.ops import mixers
 
 from .mixers import Mixer
 
@@ -17,16 +17,18 @@ class CentralMixer(Mixer):
         super().__init__()
         self.trunk = nn.Sequential(
             nn.Linear(state_size + n_agents, hidden_size),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden_size, hidden_size),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden_size, hidden_size),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden_size, 1),
         )
-        self.value = nn.Sequential(nn.Linear(state_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, 1))
-        self._trunk_layers, self._value_layers = tuple(self.trunk.parameters()), tuple(self.value.parameters())
+        self.value = nn.Sequential(nn.Linear(state_size, hidden_size), nn.ReLU(inplace=True), nn.Linear(hidden_size, 1))
+        self._in_order = tuple(self.parameters())
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
-        joint = ops.mlp(torch.cat([state, q], dim=2), *self._trunk_layers)
-        return (joint + ops.mlp(state, *self._value_layers)).squeeze(2)
+        if mixers.pays(state):
+            return mixers.CentralMixerCall.apply(q, state, *self._in_order)  # type: ignore[no-untyped-call, no-any-return]
+        joint: Tensor = self.trunk(torch.cat([state, q], dim=2)) + self.value(state)
+        return joint.squeeze(2)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from powqmix import ops
+from powqmix.ops import mixers
 
 
 class Mixer(nn.Module):
@@ -38,8 +39,11 @@ class MonotonicMixer(Mixer):
         self.w1_out = nn.Linear(hypernet_size, n_agents * embed_size)
         self.w2_out = nn.Linear(hypernet_size, embed_size)
         self.b2_out = nn.Linear(embed_size, 1)
+        self._in_order = tuple(self.parameters())
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
+        if mixers.pays(state):
+            return mixers.MonotonicMixerCall.apply(q, state, self.embed_size, *self._in_order)  # type: ignore[no-untyped-call, no-any-return]
         for_w1, for_w2, for_b2, b1 = self.state_in(state).split(self._splits, dim=2)
         w1 = self.w1_out(functional.relu(for_w1)).unflatten(2, (self.n_agents, self.embed_size))
         w2 = self.w2_out(functional.relu(for_w2))

@@ -130,12 +130,14 @@ class Objective(nn.Module):
         """What the recognizer is fitted to: the filled steps only, as it is feed-forward."""
         with torch.no_grad():
             values = evaluation.values
-            advantages = values.taken - values.best
-            rows = torch.nonzero_static(batch.filled.view(-1), size=batch.filled_count).view(-1)
-            return Regression(
-                state=batch.state[:, :-1].flatten(0, 1).index_select(0, rows),
-                actions=batch.actions.flatten(0, 1).index_select(0, rows),
-                advantages=advantages.flatten(0, 1).index_select(0, rows),
-                target=evaluation.target.view(-1).index_select(0, rows),
-                share=batch.share.view(-1).index_select(0, rows),
+            rows = (
+                batch.state[:, :-1].flatten(0, 1),
+                batch.actions.flatten(0, 1),
+                (values.taken - values.best).flatten(0, 1),
+                evaluation.target.flatten(),
+                batch.share.flatten(),
             )
+            if batch.filled_count < batch.filled.numel():
+                filled = torch.nonzero_static(batch.filled.view(-1), size=batch.filled_count).view(-1)
+                rows = tuple(field.index_select(0, filled) for field in rows)  # type: ignore[assignment]
+            return Regression(*rows)

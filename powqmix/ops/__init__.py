@@ -5,13 +5,12 @@ from .gru import gru_sequence
 from .head import powqmix_head, td_lambda_target
 from .hyper_scales import hyper_scales
 from .kernels import debug_checks
-from .layers import mlp
 from .loss import weighted_loss
 from .monotonic_mix import monotonic_mix
 from .reference import PowqmixHead
 from .select_q import select_q
 
 __all__ = [
-    "PowqmixHead", "debug_checks", "gru_sequence", "hyper_scales", "mlp", "monotonic_mix", "powqmix_head", "recognizer",
+    "PowqmixHead", "debug_checks", "gru_sequence", "hyper_scales", "monotonic_mix", "powqmix_head", "recognizer",
     "reference", "select_q", "td_lambda_target", "weighted_loss",
 ]  # fmt: skip

@@ -52,7 +52,7 @@ def test_different_episodes_are_decoded_once_in_order_and_counted(kinds: list[in
 
 @given(st.integers(0, 31), st.integers(0, 7), st.integers(-31, 31))
 def test_one_bit_or_another_length_makes_a_difference(place: int, bit: int, longer: int) -> None:
-    payload = np.zeros(128, np.uint8)
+    payload = np.zeros(192, np.uint8)
     offsets, sizes = np.array([0, 64, 96]), np.array([32, 32, 32 + longer])
     assert [a.tolist() for a in distinct(payload, offsets, sizes)] == ([[0, 2], [2, 1]] if longer else [[0], [3]])
     payload[64 + place] ^= 1 << bit

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
 from powqmix.modules import CentralMixer, MonotonicMixer, VDNMixer
+from powqmix.ops import mixers
 
 B, T, N, S, K, G = 2, 3, 4, 5, 6, 7
 
@@ -17,6 +19,13 @@ def test_vdn_is_the_sum() -> None:
     assert torch.equal(VDNMixer()(q, torch.zeros(B, T, S)), q.sum(2))
 
 
+@pytest.fixture(params=["in one call", "layer by layer"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways that a mixer can be evaluated."""
+    monkeypatch.setattr(mixers, "NATIVE_ROWS", 10**6 if request.param == "in one call" else 0)
+
+
+@pytest.mark.usefixtures("path")
 def test_the_monotonic_mixer_is_its_formula() -> None:
     torch.manual_seed(0)
     mixer = MonotonicMixer(N, S, K, G)
@@ -54,6 +63,7 @@ def test_the_central_mixer_can_fall_where_an_agents_value_rises() -> None:
     assert bool((gradient > 0).any())
 
 
+@pytest.mark.usefixtures("path")
 def test_the_central_mixer_is_a_network_of_state_and_values_plus_one_of_the_state() -> None:
     torch.manual_seed(0)
     mixer = CentralMixer(N, S, 16)

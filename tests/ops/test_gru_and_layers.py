@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
 from powqmix import ops
+from powqmix.modules import CentralMixer, MonotonicMixer
 from powqmix.ops import gru as gru_module
+from powqmix.ops import mixers
 from powqmix.types import PolicySpec
 
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (33, 7, 19, 33), (129, 3, 8, 16), (25, 33, 64, 64)]  # R, T, I, H
@@ -54,25 +55,40 @@ def test_gru_sequence_names_what_does_not_fit() -> None:
         ops.gru_sequence(torch.zeros(2, 4), torch.zeros(2, 3), *weights)
 
 
-@pytest.mark.parametrize("rows", [1, 5, 33, 256, 257])
-@pytest.mark.parametrize("sizes", [(1, 1), (3, 7, 1), (9, 33, 17, 5), (4, 64, 64, 64, 1)])
-def test_mlp_is_linear_layers_with_relu_between_them(rows: int, sizes: tuple[int, ...]) -> None:
+MIXERS: list[Callable[[int, int, int], nn.Module]] = [
+    lambda agents, state, width: MonotonicMixer(agents, state, width, 2 * width + 1),
+    CentralMixer,
+]
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+@pytest.mark.parametrize(
+    ("shape", "state_size", "width"),
+    [((1, 1, 1), 1, 1), ((3, 5, 2), 7, 9), ((129, 1, 33), 4, 64), ((128, 2, 3), 33, 17)],
+)
+def test_a_mixer_in_one_call_is_the_mixer_layer_by_layer(
+    mixer: Callable[[int, int, int], nn.Module],
+    shape: tuple[int, int, int],
+    state_size: int,
+    width: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torch.manual_seed(1)
-    layers = [nn.Linear(i, o) for i, o in itertools.pairwise(sizes)]
-    parameters = [p for layer in layers for p in layer.parameters()]
-    exact = nn.Sequential(*(m for layer in layers for m in (layer, nn.ReLU())))[:-1]
-    exact = copy.deepcopy(exact).double()
-    x = torch.randn(rows, sizes[0], requires_grad=True)
-    d_out = torch.randn(rows, sizes[-1])
-    exact_x = x.detach().double().requires_grad_()
-    out, wanted = ops.mlp(x, *parameters), exact(exact_x)
-    close(out, wanted)
-    gradients = torch.autograd.grad((out * d_out).sum(), [x, *parameters], retain_graph=True)
-    again = torch.autograd.grad((out * d_out).sum(), [x, *parameters])
-    right = torch.autograd.grad((wanted * d_out).sum(), [exact_x, *exact.parameters()])
-    for got, repeated, exact_gradient in zip(gradients, again, right, strict=True):
-        close(got, exact_gradient)
-        assert torch.equal(got, repeated)
+    network = mixer(shape[2], state_size, width)
+    # Read in place where they are contiguous, else copied: agents' values come out of select_q and out of gather.
+    q = torch.randn(shape[2], *shape[:2]).permute(1, 2, 0).requires_grad_()
+    state, d_out = torch.randn(*shape[:2], state_size), torch.randn(*shape[:2])
+    found = []
+    for limit in (10**6, 0):
+        monkeypatch.setattr(mixers, "NATIVE_ROWS", limit)
+        out = network(q, state)
+        loss, leaves = (out * d_out).sum(), [q, *network.parameters()]
+        gradients = torch.autograd.grad(loss, leaves, retain_graph=True)
+        for first, again in zip(gradients, torch.autograd.grad(loss, leaves), strict=True):
+            assert torch.equal(first, again)
+        found.append([out, *gradients])
+    for native, library in zip(*found, strict=True):
+        torch.testing.assert_close(native, library, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("use_last_action", [False, True])
