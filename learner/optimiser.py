@@ -33,6 +33,7 @@ class FlatAdam:
             parameter.data = self.values[part].view_as(parameter)
             self.gradients.append(self.gradient[part].view_as(parameter))
             offset = part.stop
+        self._missing: set[int] = set()  # parameters whose gradient nothing was added to
         self._mean = torch.zeros_like(self.values)
         self._square = torch.zeros_like(self.values)
         self._steps = self.values.new_zeros(())
@@ -46,14 +47,31 @@ class FlatAdam:
 
     def backward(self, loss: Tensor) -> None:
         """Writes the gradient of `loss`."""
-        self.gradient.zero_()
+        self.begin()
         self.add(loss)
+        self.complete()
+
+    def begin(self) -> None:
+        """A new gradient: `add` what it is the sum of, then `complete` it."""
+        self._missing = set(range(len(self.parameters)))
 
     def add(self, loss: Tensor) -> None:
         """Adds the gradient of `loss`, which may depend on some of the parameters only."""
         found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
-        pairs = [(to, gradient) for to, gradient in zip(self.gradients, found) if gradient is not None]
-        torch._foreach_add_([to for to, _ in pairs], [gradient for _, gradient in pairs])
+        there = [k for k, gradient in enumerate(found) if gradient is not None]
+        # The first part of a sum is written: zeros to add it to would be one more pass over the memory.
+        for places, put in (
+            ([k for k in there if k in self._missing], torch._foreach_copy_),
+            ([k for k in there if k not in self._missing], torch._foreach_add_),
+        ):
+            if places:
+                put([self.gradients[k] for k in places], [found[k] for k in places])
+        self._missing.difference_update(there)
+
+    def complete(self) -> None:
+        """Zeroes the gradient of parameters that no loss depended on."""
+        if self._missing:
+            torch._foreach_zero_([self.gradients[k] for k in self._missing])
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One step along `gradient`. Returns its norm before clipping, and 1 where the step was skipped, else 0: []."""

@@ -56,7 +56,7 @@ class Update:
         evaluation = self.objective.evaluate(transitions)
         self._start_fit(transitions, evaluation)
         steady = self.objective.steady_losses(transitions, evaluation)
-        self._optimiser.gradient.zero_()
+        self._optimiser.begin()
         if steady.terms:
             self._optimiser.add(steady.total)
         meanwhile()
@@ -64,6 +64,7 @@ class Update:
         weighted = env_steps >= self.config.weighting.warmup_steps
         losses = self.objective.weighted_losses(transitions, evaluation, weighted=weighted)
         self._optimiser.add(losses.total)
+        self._optimiser.complete()
         norm, skipped = self._optimiser.step()
         scalars = {name: loss.detach() for name, loss in {**losses.terms, **steady.terms}.items()}
         scalars |= {"grad_norm": norm, "recognizer_grad_norm": fit_norm, **losses.metrics, **steady.metrics}

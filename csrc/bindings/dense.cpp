@@ -1,6 +1,7 @@
 // The learner's CPU kernels over whole networks: pointers and sizes that Python has checked.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <future>
 #include <tuple>
@@ -8,6 +9,7 @@
 #include "bindings/bindings.h"
 #include "cpu/adam.h"
 #include "cpu/agent_sequence.h"
+#include "cpu/critic_loss.h"
 #include "cpu/gru_sequence.h"
 #include "cpu/mixers.h"
 #include "cpu/recognizer_fit.h"
@@ -122,6 +124,26 @@ void mix_central_gradient(const std::array<int, 4>& sizes, const std::array<Addr
                          central_tensors<float>(gradients), in(state), in(memory), in(d_q_star), out(d_q));
 }
 
+template <typename T>
+CriticTensors<T> critic_tensors(const std::array<Address, 20>& a) {
+  std::array<Address, 8> agent;
+  std::array<Address, 12> mixer;
+  std::copy_n(a.begin(), 8, agent.begin());
+  std::copy_n(a.begin() + 8, 12, mixer.begin());
+  return {agent_tensors<T>(agent), central_tensors<T>(mixer)};
+}
+
+// sizes: S, and the mixer's H; batch: the addresses of CriticBatch.
+void critic_gradient(const AgentShape& shape, const std::array<int, 2>& sizes,
+                     const std::array<Address, 20>& parameters, const std::array<Address, 20>& gradients,
+                     const std::array<Address, 6>& batch, Address loss) {
+  critic_loss({agent_shape(shape), sizes[0], sizes[1]}, critic_tensors<const float>(parameters),
+              critic_tensors<float>(gradients),
+              {in(batch[0]), at<const int64_t>(batch[1]), in(batch[2]), at<const int64_t>(batch[3]),
+               in(batch[4]), in(batch[5])},
+              out(loss));
+}
+
 using AdamAddresses = std::tuple<int64_t, Address, Address, Address, Address, Address>;
 using AdamNumbers = std::tuple<double, double, double, double, double>;
 AdamState adam_state(const AdamAddresses& a) {
@@ -187,6 +209,7 @@ void bind_dense(py::module_& m) {
   m.def("central_mixer_memory", [](const std::array<int, 4>& s) { return central_shape(s).memory(); });
   m.def("central_mixer_forward", mix_central, unlocked);
   m.def("central_mixer_backward", mix_central_gradient, unlocked);
+  m.def("critic_loss", critic_gradient, unlocked);
   m.def("adam_step", adam, unlocked);
   m.def("recognizer_evaluate", evaluate_recognizer, unlocked);
   py::class_<RecognizerFit>(m, "RecognizerFit")

@@ -48,12 +48,16 @@ class RecurrentAgent(nn.Module):
         hidden = hidden.view(batch, agents, steps, -1).transpose(1, 2)
         return self.fc_out(hidden), hidden
 
-    def _unroll_in_one_call(self, obs: Tensor, last_actions: Tensor | None) -> tuple[Tensor, Tensor]:
+    def shape_of(self, obs: Tensor) -> agent_sequence.AgentShape:
+        """Sizes of a call with obs [B, T, N, O]."""
         policy, (batch, steps, agents, _) = self.policy, obs.shape
-        shape = agent_sequence.AgentShape(
+        return agent_sequence.AgentShape(
             batch, steps, agents, policy.obs_size, policy.n_actions, policy.hidden_size,
             policy.use_last_action, policy.use_agent_id,
         )  # fmt: skip
+
+    def _unroll_in_one_call(self, obs: Tensor, last_actions: Tensor | None) -> tuple[Tensor, Tensor]:
+        policy, shape = self.policy, self.shape_of(obs)
         last_actions = last_actions if policy.use_last_action else None
         q, hidden = agent_sequence.AgentSequence.apply(shape, obs, last_actions, *self._in_order)  # type: ignore[no-untyped-call]
         return q, hidden

@@ -8,7 +8,11 @@ import typing
 import torch
 from torch import Tensor, nn
 
-from powqmix.modules import Mixer, RecurrentAgent, take
+from powqmix import ops
+from powqmix.modules import CentralMixer, Mixer, RecurrentAgent, take
+from powqmix.ops import agent as agent_sequence
+from powqmix.ops import mixers
+from powqmix.ops.critic import CriticLoss
 
 
 class JointValue(nn.Module):
@@ -17,6 +21,7 @@ class JointValue(nn.Module):
     def __init__(self, agent: RecurrentAgent, mixer: Mixer) -> None:
         super().__init__()
         self.agent, self.mixer = agent, mixer
+        self._in_order = tuple(self.parameters())
 
     def forward(self, obs: Tensor, last_actions: Tensor, state: Tensor, actions: Tensor, *, skip: int = 0) -> Tensor:
         """Values of `actions` [B, T, N]: obs [B, T, N, O], state [B, T, S] -> [B, T - skip].
@@ -25,6 +30,18 @@ class JointValue(nn.Module):
         """
         q = take(self.agent(obs, last_actions)[:, skip:], actions[:, skip:])
         return typing.cast(Tensor, self.mixer(q, state[:, skip:]))
+
+    def loss(
+        self, obs: Tensor, last_actions: Tensor, state: Tensor, actions: Tensor, target: Tensor, share: Tensor
+    ) -> Tensor:
+        """0.5 sum share (Q - target)^2, [], of the values that `forward` gives; target and share [B, T] (Eq. 13)."""
+        if isinstance(self.mixer, CentralMixer) and agent_sequence.pays(obs) and mixers.pays(state):
+            used = last_actions if self.agent.policy.use_last_action else None
+            loss: Tensor = CriticLoss.apply(  # type: ignore[no-untyped-call]
+                self.agent.shape_of(obs), obs, used, state, actions, target, share, *self._in_order
+            )
+            return loss
+        return ops.weighted_loss(self(obs, last_actions, state, actions), target, share)
 
     def frozen_copy(self) -> JointValue:
         """A copy that is never trained: a target network."""

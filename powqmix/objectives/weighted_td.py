@@ -74,8 +74,11 @@ class WeightedTDObjective(Objective):
     def steady_losses(self, batch: Transitions, evaluation: TDEvaluation) -> Losses:
         if self.critic is None:
             return Losses({})
-        q_star = self.critic(batch.obs[:, :-1], batch.last_actions[:, :-1], batch.state[:, :-1], batch.actions)
-        return Losses({"loss_critic": ops.weighted_loss(q_star, evaluation.target, batch.share)})
+        loss = self.critic.loss(
+            batch.obs[:, :-1], batch.last_actions[:, :-1], batch.state[:, :-1], batch.actions,
+            evaluation.target, batch.share,
+        )  # fmt: skip
+        return Losses({"loss_critic": loss})
 
     def weighted_losses(self, batch: Transitions, evaluation: TDEvaluation, *, weighted: bool) -> Losses:
         values, target, q_tot = evaluation.values, evaluation.target, evaluation.q_tot
