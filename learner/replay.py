@@ -3,7 +3,7 @@
 An insertion invalidates the oldest slot, writes the payload, then sequence number and check sums, and last marks the
 slot valid. Stores of a process reach the mapped pages in program order, and the pages belong to the file: whatever
 moment the process is killed at, each slot holds a whole episode or is marked as holding none. Only a loss of power
-loses the pages; `snapshot` is for that, and for rings in shared memory.
+loses the pages; replay_snapshot is for that, and for rings in shared memory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from .replay_layout import (
     slots_intact,
 )
 from .replay_sequences import SequenceTable
-from .replay_snapshot import read_snapshot, write_snapshot
 
 __all__ = ["EpisodeHeader", "ReplayError", "ReplayRing", "RingInUse", "RingMismatch"]
 
@@ -339,14 +338,6 @@ class ReplayRing:
         return self._payload[place : place + self.schema.nbytes(int(self._slots["steps"][slot]))].data
 
     # -- Leaving ---------------------------------------------------------------------------------------------------
-
-    def snapshot(self, path: str | os.PathLike[str]) -> int:
-        """Writes the stored episodes to an ordinary file, atomically; returns how many. Raises OSError (disk full)."""
-        return write_snapshot(self, Path(path))
-
-    def restore(self, path: str | os.PathLike[str]) -> int:
-        """Fills this empty ring from a snapshot, verified, with its totals; returns how many. Raises ReplayError."""
-        return read_snapshot(self, Path(path))
 
     def close(self) -> None:
         """Gives up the file and its lock; the episodes stay. No other method may be called afterwards."""

@@ -14,17 +14,15 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
 from powqmix.types import Array
 
+from .replay import ReplayRing
 from .replay_file import ReplayError
 from .replay_layout import SEQUENCE, SLOT, differences, encode_description
-
-if TYPE_CHECKING:
-    from .replay import ReplayRing
 
 _log = logging.getLogger(__name__)
 _START = b"PQSNAP1\0"

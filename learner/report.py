@@ -10,6 +10,7 @@ from typing import Any
 from powqmix.files import write_json
 
 from .metrics import MetricsLog, Rate, bottleneck
+from .tensorboard import TensorBoard
 from .testing import TestResult
 
 # Counters that a resumed run goes on from. `stored` is not among them: the ring itself knows it.
@@ -27,6 +28,7 @@ class Report:
     def __init__(self, run_dir: Path, *, env_steps: int, updates: int, stored: int, carried: Mapping[str, Any]) -> None:
         self._run_dir = run_dir
         self._log = MetricsLog(run_dir / "metrics.jsonl")
+        self._board = TensorBoard(run_dir / "tensorboard", env_steps)
         self._stored_before = stored
         self._carried = {name: int(carried.get(name, 0)) for name in CARRIED}
         self._wall_before = float(carried.get("wall_time_s", 0.0))
@@ -101,10 +103,10 @@ class Report:
             "updates_per_second": round(self._update_rate.since_last(progress["updates"]), 3),
             **values,
         }
-        for test in tests:
-            self._log.write(self.last | {"test_env_steps": test.env_steps} | test.metrics())
-        if not tests:
-            self._log.write(self.last)
+        lines = [self.last | {"test_env_steps": test.env_steps} | test.metrics() for test in tests] or [self.last]
+        for line in lines:
+            self._log.write(line)
+            self._board.write(line)
 
     def status(self, values: Mapping[str, Any]) -> None:
         """Replaces status.json."""
@@ -112,3 +114,4 @@ class Report:
 
     def close(self) -> None:
         self._log.close()
+        self._board.close()

@@ -15,6 +15,7 @@ from .limiter import SamplesPerInsertLimiter
 from .replay import ReplayRing
 from .replay_layout import required_bytes
 from .replay_place import choose_path, describe_size
+from .replay_snapshot import read_snapshot, write_snapshot
 
 log = logging.getLogger("powqmix.learner")
 
@@ -37,7 +38,7 @@ def open_ring(run_dir: Path, config: Config, schema: EpisodeSchema, *, resume: b
         return ring
     ring = ReplayRing.create(path, schema, capacity)
     if resume and snapshot.exists():
-        ring.restore(snapshot)
+        read_snapshot(ring, snapshot)
     elif resume:
         log.warning("the stored episodes of this run are gone (neither %s nor %s): replay fills anew", path, snapshot)
     return ring
@@ -51,7 +52,7 @@ def leave_ring(ring: ReplayRing, run_dir: Path, *, keep: bool) -> None:
     snapshot = run_dir / SNAPSHOT_NAME
     if keep and len(ring):
         try:
-            ring.snapshot(snapshot)
+            write_snapshot(ring, snapshot)
         except OSError as error:
             log.warning("no snapshot of the stored episodes (%s); they stay in %s for --resume", error, ring.path)
             ring.close()

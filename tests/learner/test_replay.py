@@ -23,6 +23,7 @@ from powqmix.learner.batch import BatchBuffers
 from powqmix.learner.replay import ReplayError, ReplayRing, RingInUse, RingMismatch
 from powqmix.learner.replay_layout import SEQUENCE, SLOT, TERMINATED, TRUNCATED, WON, payload_crc32, required_bytes
 from powqmix.learner.replay_sequences import SequenceTable
+from powqmix.learner.replay_snapshot import read_snapshot, write_snapshot
 from powqmix.types import EnvSpec, episode_schema
 
 LIMIT = 10
@@ -385,12 +386,12 @@ def test_a_snapshot_restores_what_fits(tmp_path: Path, capacity: int) -> None:
         insert(ring, 1, actor=5)
         for seq in range(1, 10):
             insert(ring, seq, actor=1)
-        assert ring.snapshot(tmp_path / "snapshot") == 6
+        assert write_snapshot(ring, tmp_path / "snapshot") == 6
         totals = ring.total_inserted, ring.total_env_steps
         with pytest.raises(ReplayError, match="it holds 6 episodes"):
-            ring.restore(tmp_path / "snapshot")
+            read_snapshot(ring, tmp_path / "snapshot")
     with ReplayRing.create(tmp_path / "restored", SCHEMA, capacity) as ring:
-        assert ring.restore(tmp_path / "snapshot") == min(6, capacity)
+        assert read_snapshot(ring, tmp_path / "snapshot") == min(6, capacity)
         assert assert_whole(ring) == [4, 5, 6, 7, 8, 9][-capacity:]
         assert (ring.total_inserted, ring.total_env_steps) == totals
         assert (ring.last_seq(5, 7), ring.last_seq(1, 7)) == (1, 9)
@@ -401,9 +402,9 @@ def test_a_snapshot_restores_what_fits(tmp_path: Path, capacity: int) -> None:
 
 def test_an_empty_snapshot_keeps_the_totals(tmp_path: Path) -> None:
     with ReplayRing.create(tmp_path / "ring", SCHEMA, 6, total_inserted=4, total_env_steps=9) as ring:
-        assert ring.snapshot(tmp_path / "snapshot") == 0
+        assert write_snapshot(ring, tmp_path / "snapshot") == 0
     with ReplayRing.create(tmp_path / "restored", SCHEMA, 6) as ring:
-        assert ring.restore(tmp_path / "snapshot") == 0
+        assert read_snapshot(ring, tmp_path / "snapshot") == 0
         assert (ring.total_inserted, ring.total_env_steps) == (4, 9)
 
 
@@ -416,7 +417,7 @@ def test_a_damaged_snapshot_gives_whole_episodes_or_an_error(
     with ReplayRing.create(folder / "ring", SCHEMA, 5) as ring:
         for seq in range(1, 6):
             insert(ring, seq)
-        ring.snapshot(folder / "snapshot")
+        write_snapshot(ring, folder / "snapshot")
     content = bytearray((folder / "snapshot").read_bytes())
     flipped = int(place * len(content))
     content[flipped] ^= 1 << bit
@@ -425,10 +426,10 @@ def test_a_damaged_snapshot_gives_whole_episodes_or_an_error(
     with ReplayRing.create(folder / "restored", SCHEMA, 5) as ring:
         if flipped >= start + payload:
             with pytest.raises(ReplayError, match="not a whole replay snapshot"):
-                ring.restore(folder / "snapshot")
+                read_snapshot(ring, folder / "snapshot")
         else:
             wanted = 5 if flipped < start else 4
-            assert ring.restore(folder / "snapshot") == wanted
+            assert read_snapshot(ring, folder / "snapshot") == wanted
             assert len(assert_whole(ring)) == wanted
             assert (ring.total_inserted, ring.last_seq(0, 7)) == (5, 5)
     shutil.rmtree(folder)
@@ -436,13 +437,13 @@ def test_a_damaged_snapshot_gives_whole_episodes_or_an_error(
 
 def test_a_snapshot_of_other_episodes_is_refused(tmp_path: Path) -> None:
     with ReplayRing.create(tmp_path / "ring", SCHEMA, 5) as ring:
-        ring.snapshot(tmp_path / "snapshot")
+        write_snapshot(ring, tmp_path / "snapshot")
     other = episode_schema(EnvSpec("game", 3, 11, 6, 7, LIMIT))
     with (
         ReplayRing.create(tmp_path / "other", other, 5) as ring,
         pytest.raises(ReplayError, match=r"obs_size 5 \(wanted 6\)"),
     ):
-        ring.restore(tmp_path / "snapshot")
+        read_snapshot(ring, tmp_path / "snapshot")
 
 
 class TestPlace:
