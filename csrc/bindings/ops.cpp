@@ -19,6 +19,7 @@ const float* in(Address a) { return reinterpret_cast<const float*>(a); }
 float* out(Address a) { return reinterpret_cast<float*>(a); }
 const uint8_t* flags(Address a) { return reinterpret_cast<const uint8_t*>(a); }
 int64_t* index(Address a) { return reinterpret_cast<int64_t*>(a); }
+int32_t* short_index(Address a) { return reinterpret_cast<int32_t*>(a); }
 Stream on(Address a) { return reinterpret_cast<Stream>(a); }
 
 // The kernels of one device, registered under `prefix`. A macro, because the functions differ in their
@@ -26,18 +27,18 @@ Stream on(Address a) { return reinterpret_cast<Stream>(a); }
 #define POWQMIX_BIND(device, prefix)                                                                         \
   m.def(                                                                                                     \
       prefix "select_q",                                                                                     \
-      [](int64_t rows, int actions_, Address q, Address avail, Address actions, Address taken, Address best, \
-         Address greedy, Address stream) {                                                                   \
-        device::select_q(rows, actions_, in(q), flags(avail), index(actions), out(taken), out(best),         \
-                         index(greedy), on(stream));                                                         \
+      [](int64_t rows, int actions_, Address q, Address avail, Address actions, Address taken,               \
+         Address best_value, Address greedy, Address best, Address stream) {                                 \
+        device::select_q(rows, actions_, in(q), flags(avail), index(actions), out(taken), out(best_value),   \
+                         index(greedy), short_index(best), on(stream));                                      \
       },                                                                                                     \
       unlocked);                                                                                             \
   m.def(                                                                                                     \
       prefix "select_q_backward",                                                                            \
-      [](int64_t rows, int actions_, Address avail, Address actions, Address greedy, Address d_taken,        \
-         Address d_max, Address d_q, Address stream) {                                                       \
-        device::select_q_backward(rows, actions_, flags(avail), index(actions), index(greedy), in(d_taken),  \
-                                  in(d_max), out(d_q), on(stream));                                          \
+      [](int64_t rows, int actions_, Address actions, Address best, Address d_taken, Address d_max,          \
+         Address d_q, Address stream) {                                                                      \
+        device::select_q_backward(rows, actions_, index(actions), short_index(best), in(d_taken), in(d_max), \
+                                  out(d_q), on(stream));                                                     \
       },                                                                                                     \
       unlocked);                                                                                             \
   m.def(                                                                                                     \

@@ -33,24 +33,13 @@ void targets_of_episode(int64_t steps, float td_lambda, const float* next_value,
 }  // namespace
 
 void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail, const int64_t* actions,
-              float* q_taken, float* q_max, int64_t* greedy, Stream) {
-  dense_kernels().select_q(rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy);
+              float* q_taken, float* q_max, int64_t* greedy, int32_t* best, Stream) {
+  dense_kernels().select_q(rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, best);
 }
 
-void select_q_backward(int64_t rows, int n_actions, const uint8_t* avail, const int64_t* actions,
-                       const int64_t* greedy, const float* d_taken, const float* d_max, float* d_agent_q,
-                       Stream) {
-  constexpr int64_t kBlock = 128;  // rows that are in the cache still when their two actions are written
-  for (int64_t first = 0; first < rows; first += kBlock) {
-    const int64_t end = std::min(rows, first + kBlock);
-    std::fill(d_agent_q + first * n_actions, d_agent_q + end * n_actions, 0.0f);
-    for (int64_t row = first; row < end; ++row) {
-      float* d = d_agent_q + row * n_actions;
-      d[actions[row]] += d_taken[row];
-      // Where no action is legal, greedy is 0 and action 0 is not legal.
-      d[greedy[row]] += avail[row * n_actions + greedy[row]] ? d_max[row] : 0.0f;
-    }
-  }
+void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,
+                       const float* d_taken, const float* d_max, float* d_agent_q, Stream) {
+  dense_kernels().select_q_backward(rows, n_actions, actions, best, d_taken, d_max, d_agent_q);
 }
 
 void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales,
