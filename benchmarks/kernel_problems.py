@@ -1,7 +1,7 @@
 """The problems of benchmarks/kernels.py: inputs, our ops, and the same function in plain PyTorch.
 
-The plain forms are written as a good user of PyTorch would write them, and as the incumbents do: gather, masked maximum,
-products with bmm, and a Python loop over time for the TD(lambda) target; `vectorised` has a scan in its place.
+The plain forms are written as a good user of PyTorch would write them, and as the incumbents do: gather, masked
+maximum, products with bmm, and a Python loop over time for the TD(lambda) target; `vectorised` has a scan in its place.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ class _SelectQ(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        return _backward(*gradients[:2], *ctx.saved_tensors, ctx.n_actions), None, None
+        actions, best = ctx.saved_tensors
+        return _backward(gradients[0], gradients[1], actions, best, ctx.n_actions), None, None
 
 
 _op = torch.library.custom_op("powqmix::select_q", _forward, mutates_args=())

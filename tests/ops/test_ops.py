@@ -141,6 +141,10 @@ def test_the_registered_op_passes_opcheck(name: str, device: str) -> None:
             list(case.options.values()), i["scales"], i["state_value"], i["q_taken"], i["q_max"], i["next_value"],
             i["reward"], i["discount"], i["filled"],
         ),
+        "powqmix_loss": lambda: (
+            list(case.options.values()), i["q_tot"], i["q_star"], i["scales"], i["state_value"], i["q_taken"],
+            i["q_max"], i["next_value"], i["reward"], i["discount"], i["filled"], i["share"],
+        ),
         "td_lambda_target": lambda: (i["next_value"], i["reward"], i["discount"], i["filled"], 0.6),
     }.get(name, lambda: tuple(i.values()))()  # fmt: skip
     torch.library.opcheck(getattr(torch.ops.powqmix, name).default, arguments)
