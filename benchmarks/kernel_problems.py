@@ -50,11 +50,11 @@ def run(form: Form, problem: Problem) -> list[Tensor]:
     return [*results, *torch.autograd.grad(results[: len(problem.gradients)], wanted, problem.gradients)]
 
 
-def problems(sizes: Sizes, device: torch.device, seed: int) -> list[Problem]:
-    """All of them, at these sizes, with random inputs; episodes fill between a third and all of T."""
-    head = [_head(sizes, device, seed, best_too=best_too) for best_too in (True, False)]
-    mixing = [make(sizes, embed, device, seed) for make in (_hyper_scales, _mix) for embed in (64, 32)]
-    return [*head, _loss(sizes, device, seed), *mixing]
+def makers(sizes: Sizes, device: torch.device) -> list[Callable[[int], Problem]]:
+    """Makes each problem at these sizes, with random inputs out of a seed; episodes last a third of T to all of it."""
+    heads = [functools.partial(_head, best_too=best_too) for best_too in (True, False)]
+    mixing = [functools.partial(make, embed=embed) for make in (_hyper_scales, _mix) for embed in (64, 32)]
+    return [functools.partial(make, sizes, device) for make in (*heads, _loss, *mixing)]
 
 
 # -- select_q and powqmix_head ----------------------------------------------------------------------
@@ -64,13 +64,13 @@ def _head(sizes: Sizes, device: torch.device, seed: int, *, best_too: bool) -> P
     """`best_too`: gradients flow into q_max as well, all that the ops offer; POWQMIX takes it as a constant."""
     batch, steps, agents, actions = sizes
     normal, generator = _normal(sizes, device, seed)
-    taken = torch.randint(actions, (batch, steps, agents), generator=generator)
-    avail = torch.rand(batch, steps, agents, actions, generator=generator) < 0.5
+    taken = torch.randint(actions, (batch, steps, agents), generator=generator, device=device)
+    avail = torch.rand(batch, steps, agents, actions, generator=generator, device=device) < 0.5
     avail.scatter_(-1, taken.unsqueeze(-1), True)
     inputs = (
-        normal(agents, actions).requires_grad_(), avail.to(device, torch.uint8), taken.to(device),
+        normal(agents, actions).requires_grad_(), avail.to(torch.uint8), taken,
         normal(agents).abs_().requires_grad_(), normal().requires_grad_(), normal(), normal(),
-        torch.full((batch, steps), 0.99, device=device), _filled(sizes, device, generator),
+        torch.full((batch, steps), 0.99, device=device), _filled(sizes, generator),
     )  # fmt: skip
     gradients = (normal(), normal(agents), *([normal(agents)] if best_too else []))
     rows = batch * steps * agents
@@ -154,7 +154,7 @@ def _scanned_target(next_value: Tensor, reward: Tensor, discount: Tensor, mask: 
 
 def _loss(sizes: Sizes, device: torch.device, seed: int) -> Problem:
     normal, generator = _normal(sizes, device, seed)
-    filled = _filled(sizes, device, generator)
+    filled = _filled(sizes, generator)
     learnt = (normal(), normal(), normal(sizes.agents).abs_(), normal())  # q_tot, q_star, scales, state_value
     best = normal(sizes.agents)
     inputs = (
@@ -192,7 +192,7 @@ def _eager_loss(
 # -- hyper_scales and monotonic_mix -----------------------------------------------------------------
 
 
-def _hyper_scales(sizes: Sizes, embed: int, device: torch.device, seed: int) -> Problem:
+def _hyper_scales(sizes: Sizes, device: torch.device, seed: int, *, embed: int) -> Problem:
     normal, _ = _normal(sizes, device, seed)
     w1, w2 = normal(sizes.agents, embed).requires_grad_(), normal(embed).requires_grad_()
     d_scales = normal(sizes.agents)
@@ -206,7 +206,7 @@ def _eager_scales(w1: Tensor, w2: Tensor) -> tuple[Tensor, ...]:
     return ((w1.abs() * w2.abs().unsqueeze(2)).sum(dim=3),)  # on a CPU twice as fast as bmm
 
 
-def _mix(sizes: Sizes, embed: int, device: torch.device, seed: int) -> Problem:
+def _mix(sizes: Sizes, device: torch.device, seed: int, *, embed: int) -> Problem:
     normal, _ = _normal(sizes, device, seed)
     inputs = (normal(sizes.agents), normal(sizes.agents, embed), normal(embed), normal(embed), normal())
     inputs = tuple(t.requires_grad_() for t in inputs)
@@ -226,17 +226,18 @@ def _eager_mix(q: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tup
     return (total.view(batch, steps) + b2,)
 
 
-def _filled(sizes: Sizes, device: torch.device, generator: torch.Generator) -> Tensor:
-    lengths = torch.randint(max(sizes.steps // 3, 1), sizes.steps + 1, (sizes.batch, 1), generator=generator)
-    return (torch.arange(sizes.steps) < lengths).to(device, torch.uint8)
+def _filled(sizes: Sizes, generator: torch.Generator) -> Tensor:
+    shortest, device = max(sizes.steps // 3, 1), generator.device
+    lengths = torch.randint(shortest, sizes.steps + 1, (sizes.batch, 1), generator=generator, device=device)
+    return (torch.arange(sizes.steps, device=device) < lengths).to(torch.uint8)
 
 
 def _normal(sizes: Sizes, device: torch.device, seed: int) -> tuple[Callable[..., Tensor], torch.Generator]:
     """A function that gives normal values [B, T, ...], and its generator."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(sizes.batch, sizes.steps, *shape, generator=generator).to(device)
+        return torch.randn(sizes.batch, sizes.steps, *shape, generator=generator, device=device)
 
     return normal, generator
 

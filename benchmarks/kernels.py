@@ -4,11 +4,11 @@
     python benchmarks/kernels.py --device cuda --json benchmarks/results/gpu/kernels.json
 
 Columns: `eager` is what a good user of PyTorch writes, with a loop over time; `vectorised` has a scan of log2 T steps
-in its place; `compiled` is that under torch.compile, at two of the sizes. `GB/s` counts what the ops must read and write
-once; `of copy` is its share of what copying a large tensor reaches (read and written bytes together) on the same device
-in the same run: 100 % is the memory roofline, and more is the caches' doing. On a CPU, freed memory is kept by malloc
-for all sides alike, as the learner has it: without, most of eager's time is page faults. On CUDA, each side is a graph
-over inputs that together are larger than the caches. Beside the JSON a Markdown table is written.
+in its place; `compiled` is that under torch.compile, at two of the sizes. `GB/s` counts what the ops must read and
+write once; `of copy` is its share of what copying a large tensor reaches (read and written bytes together) on the same
+device in the same run: 100 % is the memory roofline, and more is the caches' doing. On a CPU, freed memory is kept by
+malloc for all sides alike, as the learner has it: without, most of eager's time is page faults. On CUDA, each side is
+a graph over inputs that together are larger than the caches. Beside the JSON a Markdown table is written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from kernel_problems import Problem, Sizes, difference, problems, run
+from kernel_problems import Problem, Sizes, difference, makers, run
 from machine import describe
 
 from powqmix.process import keep_freed_memory
@@ -120,7 +120,8 @@ def with_compiled(problem: Problem) -> Problem:
 
 def measure(sizes: Sizes, device: torch.device, seconds: float, copy: float, *, compiled: bool) -> list[dict[str, Any]]:
     rows = []
-    for number, problem in enumerate(problems(sizes, device, seed=0)):
+    for make in makers(sizes, device):
+        problem = make(0)
         if compiled:
             problem = with_compiled(problem)
         results = run(problem.forms["ours"], problem)
@@ -129,7 +130,7 @@ def measure(sizes: Sizes, device: torch.device, seconds: float, copy: float, *, 
                 sys.exit(f"{problem.name} at {tuple(sizes)}: {form} and ours are {apart:.1e} apart")
         if device.type == "cuda":
             count = min(MOST_INPUTS, 1 + ROTATED_BYTES // problem.moved_bytes)
-            rotated = [problem, *(problems(sizes, device, seed)[number] for seed in range(1, count))]
+            rotated = [problem, *(make(seed) for seed in range(1, count))]
             timers = {form: on_cuda(form, rotated) for form in problem.forms}
         else:
             timers = {form: on_cpu(form, problem) for form in problem.forms}
@@ -175,6 +176,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of the CPU, one run for each")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each op and size, all sides together")
+    parser.add_argument("--no-compile", action="store_true", help="without torch.compile")
     parser.add_argument("--quick", action="store_true", help="a short run: two sizes, no torch.compile")
     parser.add_argument("--json", type=Path, help="file for the results; a table goes beside it as .md")
     parser.add_argument("--add", action="store_true", help="keep the runs that the file holds already")
@@ -191,7 +193,7 @@ def main() -> None:
         print(f"\n{name}; a copy reaches {copy:.1f} GB/s\n\n{HEADER}", flush=True)
         rows: list[dict[str, Any]] = []
         for sizes in SIZES[:3:2] if arguments.quick else SIZES:
-            compiled = sizes in HEADLINES and not arguments.quick
+            compiled = sizes in HEADLINES and not (arguments.quick or arguments.no_compile)
             seconds = 0.2 if arguments.quick else arguments.seconds
             rows += measure(sizes, device, seconds, copy, compiled=compiled)
         runs.append({"device": name, "copy_gb_per_s": round(copy, 2), "rows": rows})
