@@ -77,9 +77,9 @@ def _head(sizes: Sizes, device: torch.device, seed: int, *, best_too: bool) -> P
     per_step = 4 * (4 + 3) + 1 + 4 + 1 + 4  # values and filled in, three out; d_q_r and filled in, d_state_value out
     moved = (
         rows * actions * (4 + 1 + 4)  # agent_q, avail_actions, d_agent_q
-        + rows * (8 + 4 + 4 + 8)  # actions; q_taken, q_max, greedy
+        + rows * (8 + 4 + 4 + 8 + 4)  # actions; q_taken, q_max, greedy, and the choice that is kept for the gradient
         + rows * (4 + 8)  # scales; q_taken and q_max, which the head reads again
-        + rows * (8 + 8 + 4 + (4 if best_too else 0))  # actions, greedy; d_q_taken, d_q_max
+        + rows * (8 + 4 + 4 + (4 if best_too else 0))  # actions, the choice; d_q_taken, d_q_max
         + rows * (8 + 4)  # q_taken and q_max; d_scales
         + batch * steps * per_step
     )

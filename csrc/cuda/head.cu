@@ -4,7 +4,7 @@
 // chunk of steps, a scan combines the threads of a warp, then the warps, and a second pass writes. Chunks are
 // cut from the filled steps alone, and every sum runs in an order that the number of padded steps does not
 // enter.
-#include "cuda/device.cuh"
+#include "cuda/device.h"
 
 namespace powqmix {
 namespace cuda {

@@ -1,6 +1,6 @@
 // hyper_scales and monotonic_mix on CUDA. A group of lanes shares a row's K columns, in packs of four where K
 // and the addresses allow; neighbouring lanes read neighbouring addresses.
-#include "cuda/device.cuh"
+#include "cuda/device.h"
 
 namespace powqmix {
 namespace cuda {

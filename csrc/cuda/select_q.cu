@@ -1,7 +1,7 @@
 // select_q on CUDA. A block takes kRows rows: they are one piece of memory, moved in packs of 16 bytes
 // between global and shared memory, and there each thread has a row of its own. Rows of many actions have a
 // warp each.
-#include "cuda/device.cuh"
+#include "cuda/device.h"
 
 namespace powqmix {
 namespace cuda {
