@@ -66,7 +66,7 @@ __device__ void store(float* to, const Pack<kSize>& value) {
   *reinterpret_cast<Pack<kSize>*>(to) = value;
 }
 
-inline bool aligned(const void* at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; }
+__host__ __device__ inline bool aligned(const void* at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; }
 
 }  // namespace cuda
 }  // namespace powqmix

@@ -74,9 +74,15 @@ __device__ void targets_of_episode(int steps, float td_lambda, const float* next
 
 // The parts scales_i A_i of `count` elements from `first` on, into shared memory; followed by a barrier.
 __device__ void advantages_into(float* tile, const HeadInputs& in, int64_t first, int count) {
-  for (int i = threadIdx.x; i < count; i += kBlock) {
-    tile[i] = in.scales[first + i] * (in.q_taken[first + i] - in.q_max[first + i]);
+  const float *scales = in.scales + first, *taken = in.q_taken + first, *best = in.q_max + first;
+  const int packs = aligned(scales) && aligned(taken) && aligned(best) ? count / 4 : 0;
+  for (int i = 4 * threadIdx.x; i < 4 * packs; i += 4 * kBlock) {
+    const Pack<4> scale = load<4>(scales + i), q = load<4>(taken + i), top = load<4>(best + i);
+    Pack<4> part;
+    for (int j = 0; j < 4; ++j) part.x[j] = scale.x[j] * (q.x[j] - top.x[j]);
+    store(tile + i, part);
   }
+  for (int i = 4 * packs + threadIdx.x; i < count; i += kBlock) tile[i] = scales[i] * (taken[i] - best[i]);
   __syncthreads();
 }
 
@@ -90,7 +96,7 @@ __global__ void powqmix_head_kernel(int steps, int n_agents, HeadConstants const
                                     float* __restrict__ q_r, float* __restrict__ joint_weight,
                                     float* __restrict__ target) {
   __shared__ ScanSpace space;
-  __shared__ float tile[kTile];
+  __shared__ alignas(16) float tile[kTile];
   const int64_t first = static_cast<int64_t>(blockIdx.x) * steps;
   targets_of_episode(steps, constants.td_lambda, in.next_value + first, in.reward + first,
                      in.discount + first, in.filled + first, target + first, space);
@@ -112,7 +118,7 @@ __global__ void powqmix_head_kernel(int steps, int n_agents, HeadConstants const
 __global__ void powqmix_loss_kernel(int steps, int n_agents, HeadConstants constants, HeadInputs in,
                                     LossTensors loss) {
   __shared__ ScanSpace space;
-  __shared__ float tile[kTile];
+  __shared__ alignas(16) float tile[kTile];
   __shared__ double sums_of_warps[kWarps][kLossSums];
   const int64_t first = static_cast<int64_t>(blockIdx.x) * steps;
   targets_of_episode(steps, constants.td_lambda, in.next_value + first, in.reward + first,
