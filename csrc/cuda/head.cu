@@ -96,7 +96,7 @@ __global__ void powqmix_head_kernel(int steps, int n_agents, HeadConstants const
                                     float* __restrict__ q_r, float* __restrict__ joint_weight,
                                     float* __restrict__ target) {
   __shared__ ScanSpace space;
-  __shared__ alignas(16) float tile[kTile];
+  alignas(16) __shared__ float tile[kTile];
   const int64_t first = static_cast<int64_t>(blockIdx.x) * steps;
   targets_of_episode(steps, constants.td_lambda, in.next_value + first, in.reward + first,
                      in.discount + first, in.filled + first, target + first, space);
@@ -118,7 +118,7 @@ __global__ void powqmix_head_kernel(int steps, int n_agents, HeadConstants const
 __global__ void powqmix_loss_kernel(int steps, int n_agents, HeadConstants constants, HeadInputs in,
                                     LossTensors loss) {
   __shared__ ScanSpace space;
-  __shared__ alignas(16) float tile[kTile];
+  alignas(16) __shared__ float tile[kTile];
   __shared__ double sums_of_warps[kWarps][kLossSums];
   const int64_t first = static_cast<int64_t>(blockIdx.x) * steps;
   targets_of_episode(steps, constants.td_lambda, in.next_value + first, in.reward + first,
