@@ -98,8 +98,8 @@ def on_cuda(form: str, rotated: list[Problem]) -> Timer:
     return timer
 
 
-def in_turns(timers: dict[str, Timer], seconds: float) -> dict[str, float]:
-    """Median milliseconds of each, all called in turns for `seconds`, at least five times; one round to warm up."""
+def in_turns(timers: dict[str, Timer], seconds: float) -> dict[str, list[float]]:
+    """Milliseconds of each, all called in turns for `seconds`, at least five times; one round to warm up."""
     for timer in timers.values():
         timer()
     times: dict[str, list[float]] = {name: [] for name in timers}
@@ -107,7 +107,7 @@ def in_turns(timers: dict[str, Timer], seconds: float) -> dict[str, float]:
     while len(times["ours"]) < 5 or time.perf_counter() < end:
         for name, timer in timers.items():
             times[name].append(timer())
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def with_compiled(problem: Problem) -> Problem:
@@ -134,11 +134,13 @@ def measure(sizes: Sizes, device: torch.device, seconds: float, copy: float, *, 
             timers = {form: on_cuda(form, rotated) for form in problem.forms}
         else:
             timers = {form: on_cpu(form, problem) for form in problem.forms}
-        ms = in_turns(timers, seconds)
+        times = in_turns(timers, seconds)
+        ms = {form: statistics.median(values) for form, values in times.items()}
         rate = 1e-6 * problem.moved_bytes / ms["ours"]
         row = {
             "problem": problem.name, **sizes._asdict(),
             "ms": {form: round(value, 4) for form, value in ms.items()},
+            "best_ms": {form: round(min(values), 4) for form, values in times.items()},
             "times_faster": {form: round(ms[form] / ms["ours"], 2) for form in ms if form != "ours"},
             "moved_mb": round(1e-6 * problem.moved_bytes, 2), "gb_per_s": round(rate, 2),
             "of_copy": round(rate / copy, 3),
