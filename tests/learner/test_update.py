@@ -207,13 +207,11 @@ def test_tables_hold_every_joint_action_of_a_matrix_game(make_batch: Make) -> No
     assert tables["q_tot"][1][3][0] == pytest.approx(expected, rel=1e-5)
     greedy = tuple(tables["greedy_joint_action"])
     assert np.array(tables["q_tot"])[greedy] == pytest.approx(np.max(tables["q_tot"]))
-    for algorithm, there in (
-        ("qmix", set()),
-        ("cw-qmix", {"q_star"}),
-        ("resq", {"q_star", "q_jt"}),
-        ("qtran", {"q_jt"}),
-    ):
-        tables = learn(new(algorithm, spec=spec), make_batch, range(1)).joint_tables()
+    others: dict[str, set[str]] = {"qmix": set(), "cw-qmix": {"q_star"}, "resq": {"q_star", "q_jt"}, "qtran": {"q_jt"}}
+    for algorithm, there in others.items():
+        update = new(algorithm, spec=spec)
+        update(batch, env_steps=0)
+        tables = update.joint_tables()
         assert {name for name in ("q_r", "q_star", "q_jt") if tables[name] is not None} == there
         assert np.unravel_index(np.argmax(tables["q_tot"]), (4, 4, 4)) == tuple(tables["greedy_joint_action"])
     assert learn(new(), make_batch, range(1)).joint_tables() == {}  # not a matrix game
