@@ -16,8 +16,8 @@ SMALLEST_WEIGHT = 1e-10  # keeps the agents' weights and lambda above 0 [qplex]
 class DuplexDuelingMixer(Mixer):
     """Q_tot(s, a) = sum_i max Q_i' + sum_i lambda_i(s, a) A_i, lambda_i > 0, A_i <= 0 (Wang et al., arXiv 2008.01062).
 
-    Q_i' = w_i(s) Q_i + b_i(s) with w_i > 0 (their Eq. 7), A_i = Q_i' - max Q_i' (Eq. 9), and
-    lambda_i = sum_k |key_k(s)| sigmoid(agents_k(s))_i sigmoid(actions_k(s, a))_i over K heads (Eq. 10, 11). It is
+    Q_i' = w_i(s) Q_i + b_i(s) with w_i > 0, A_i = Q_i' - max Q_i', and
+    lambda_i = sum_k |key_k(s)| sigmoid(agents_k(s))_i sigmoid(actions_k(s, a))_i over K heads. It is
     written as sum_i Q_i' + sum_i (lambda_i - 1) A_i, and A_i is a constant in the second sum [qplex, pymarl2]. Of the
     greedy joint action the value is the first sum alone, which `forward` gives.
 

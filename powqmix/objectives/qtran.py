@@ -24,7 +24,7 @@ class QTRANEvaluation(Evaluation):
 
 
 class QTRANObjective(Objective):
-    """L = L_td + opt_weight L_opt + nopt_weight L_nopt (Son et al., "QTRAN", ICML 2019, arXiv 1905.05408, Eq. 5-7).
+    """L = L_td + opt_weight L_opt + nopt_weight L_nopt (Son et al., "QTRAN", ICML 2019, arXiv 1905.05408).
 
         L_td   = E[(Q_jt(a) - y)^2],  y = r + discount Q_jt^target(s', a_hat')
         L_opt  = E[(sum_i Q_i(a_hat) - Q_jt(a_hat) + V)^2],             Q_jt a constant

@@ -25,7 +25,7 @@ def test_the_table_has_a_row_for_each(command: Command) -> None:
     result = command("algorithms")
     assert result.code == 0
     for name, row in OBJECTIVES.items():
-        (line,) = [line for line in result.out.splitlines() if line.split()[:1] == [name]]
+        (line,) = [line for line in result.out.splitlines() if line.startswith(f" {name} ")]
         assert row.about in line
 
 

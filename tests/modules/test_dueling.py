@@ -43,7 +43,7 @@ def two_layers(
 
 
 def reference(mixer: DuplexDuelingMixer, q: Tensor, best: Tensor, state: Tensor, actions: Tensor) -> Tensor:
-    """Eq. 7 to 11 of arXiv 2008.01062, head by head, with one-hot actions."""
+    """V_tot + sum_i lambda_i A_i of arXiv 2008.01062, head by head, with one-hot actions."""
     one_hot = functional.one_hot(actions, A).flatten(2).to(q.dtype)
     weight = two_layers(mixer, state, slice(0, G), mixer.w_out.weight.t(), mixer.w_out.bias).abs() + 1e-10
     bias = two_layers(mixer, state, slice(G, 2 * G), mixer.b_out.weight.t(), mixer.b_out.bias)
