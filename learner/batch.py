@@ -124,4 +124,6 @@ class BatchBuffers:
         length = bucket_length(int(steps.max()), self.schema.episode_limit)
         tensors, arrays = self._tensors(len(steps), length)
         self._decoder.decode(payload, offsets, steps, **arrays)
-        return EpisodeBatch(**tensors, filled_count=int(steps.sum()), multiplicity=multiplicity)
+        return EpisodeBatch(
+            **tensors, filled_count=int(steps.sum()), multiplicity=multiplicity, lengths=tuple(steps.tolist())
+        )

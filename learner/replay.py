@@ -291,14 +291,15 @@ class ReplayRing:
         return np.flatnonzero(self._held)
 
     def sample(self, rng: np.random.Generator, batch_size: int) -> _Slots:
-        """Slots [B] of stored episodes, uniformly, without replacement.
+        """Slots [B] of stored episodes, uniformly, without replacement; those of short episodes first.
 
         The same generator state and the same ring give the same slots. Raises ValueError if too few are stored.
         """
         stored = self.stored()
         if len(stored) < batch_size:
             raise ValueError(f"cannot sample {batch_size} episodes without replacement: {len(stored)} are stored")
-        return stored[rng.choice(len(stored), batch_size, replace=False)]
+        slots = stored[rng.choice(len(stored), batch_size, replace=False)]
+        return slots[self._slots["steps"][slots].argsort(kind="stable")]
 
     def gather(self, slots: _Slots, into: BatchBuffers) -> EpisodeBatch:
         """Decodes the episodes in `slots` [B], padded to a length bucket; valid until `into` is filled again.

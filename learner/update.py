@@ -12,10 +12,13 @@ from torch import Tensor
 
 from powqmix.config import Config
 from powqmix.modules import last_actions
+from powqmix.modules.recognizer_gradient import Regression
 from powqmix.objectives import Objective, Transitions, build_objective
+from powqmix.objectives.objective import Losses
 from powqmix.types import EnvSpec, EpisodeBatch, PolicySpec
 
 from .joint_tables import joint_tables
+from .length_groups import length_groups
 from .optimiser import FlatAdam
 from .recognizer_fit import RecognizerFit
 from .update_metrics import MeanMetrics
@@ -52,26 +55,44 @@ class Update:
 
         `meanwhile` is called once, while the recognizer's thread or the device is at work; it leaves `batch` alone.
         """
-        transitions = self._transitions(batch)
-        evaluation = self.objective.evaluate(transitions)
-        self._start_fit(transitions, evaluation)
-        steady = self.objective.steady_losses(transitions, evaluation)
+        parts = self._parts(batch)
+        evaluations = [self.objective.evaluate(part) for part in parts]
+        self._start_fit(parts, evaluations)
         self._optimiser.begin()
-        if steady.terms:
-            self._optimiser.add(steady.total)
+        scalars: dict[str, Tensor] = {}
+        for part, evaluation in zip(parts, evaluations):
+            self._learn(self.objective.steady_losses(part, evaluation), scalars)
         meanwhile()
         fit_norm, fit_skipped = self._fit.finish() if self._fit is not None else (self._zero, self._zero)
         weighted = env_steps >= self.config.weighting.warmup_steps
-        losses = self.objective.weighted_losses(transitions, evaluation, weighted=weighted)
-        self._optimiser.add(losses.total)
+        for part, evaluation in zip(parts, evaluations):
+            self._learn(self.objective.weighted_losses(part, evaluation, weighted=weighted), scalars)
         self._optimiser.complete()
         norm, skipped = self._optimiser.step()
-        scalars = {name: loss.detach() for name, loss in {**losses.terms, **steady.terms}.items()}
-        scalars |= {"grad_norm": norm, "recognizer_grad_norm": fit_norm, **losses.metrics, **steady.metrics}
+        scalars |= {"grad_norm": norm, "recognizer_grad_norm": fit_norm}
         self._metrics.add(scalars, torch.maximum(skipped, fit_skipped))
         self._updates += 1
         if self._targets_are_due():
             self.sync_targets()
+
+    def _learn(self, losses: Losses, scalars: dict[str, Tensor]) -> None:
+        """Adds the gradient of a part's losses, and what they are to the sums of the parts."""
+        if not losses.terms:
+            return
+        self._optimiser.add(losses.total)
+        for name, value in (*losses.terms.items(), *losses.metrics.items()):
+            value = value.detach()
+            scalars[name] = scalars[name] + value if name in scalars else value
+
+    def _parts(self, batch: EpisodeBatch) -> list[Transitions]:
+        """The batch, on a CPU in groups of similar lengths; a GPU would rather have few and large kernels."""
+        transitions = self._transitions(batch)
+        if batch.lengths is None or batch.multiplicity is not None or self.device.type != "cpu":
+            return [transitions]
+        groups = length_groups(batch.lengths, batch.filled.shape[1])
+        if len(groups) == 1:
+            return [transitions]
+        return [transitions.part(*group, sum(batch.lengths[group.first : group.end])) for group in groups]
 
     def _transitions(self, batch: EpisodeBatch) -> Transitions:
         if self._first_step is None:
@@ -98,12 +119,13 @@ class Update:
             filled_count=batch.filled_count,
         )
 
-    def _start_fit(self, batch: Transitions, evaluation: Any) -> None:
+    def _start_fit(self, parts: list[Transitions], evaluations: list[Any]) -> None:
         """The recognizer's own steps on this batch and its targets; more in the very first update [code]."""
         if self._fit is not None:
             training = self.config.training
             steps = training.recognizer_updates if self._updates else training.recognizer_first_updates
-            self._fit.start(self.objective.regression(batch, evaluation), steps)
+            rows = [self.objective.regression(part, evaluation) for part, evaluation in zip(parts, evaluations)]
+            self._fit.start(Regression.join(rows), steps)
 
     def _targets_are_due(self) -> bool:
         """Whether this update passed another `target_update_interval` episodes [pymarl2].

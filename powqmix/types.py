@@ -186,6 +186,7 @@ class EpisodeBatch:
     filled: torch.Tensor  # u8  [B, T]
     filled_count: int  # sum of filled, known on the host when the batch is built
     multiplicity: torch.Tensor | None = None  # f32 [B]: how many of the drawn episodes each one stands for; None: one
+    lengths: tuple[int, ...] | None = None  # steps of each episode, if the host knows them
 
 
 def derive_seed(seed: int, *path: int) -> int:

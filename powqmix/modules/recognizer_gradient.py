@@ -7,7 +7,8 @@ live as long as the batch, a pass has no graph, no allocation of activations, an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -24,6 +25,13 @@ class Regression:
     advantages: Tensor  # f32 [R, N], constants here: the loss trains lambda and V only
     target: Tensor  # f32 [R]
     share: Tensor  # f32 [R], of each row in the mean
+
+    @staticmethod
+    def join(parts: Sequence[Regression]) -> Regression:
+        """The rows of all parts."""
+        if len(parts) == 1:
+            return parts[0]
+        return Regression(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Regression)))
 
 
 class RecognizerGradient:

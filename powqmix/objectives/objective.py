@@ -28,8 +28,24 @@ class Transitions:
     share: Tensor  # f32 [B, T], of each step in the mean over filled steps; sums to 1
     filled_count: int
 
+    def part(self, first: int, end: int, steps: int, filled_count: int) -> Transitions:
+        """Episodes first .. end - 1 as far as step `steps`, at which they have all ended. Shares stay of the whole."""
+        episodes, after = slice(first, end), steps + 1
+        return Transitions(
+            self.obs[episodes, :after],
+            self.state[episodes, :after],
+            self.avail_actions[episodes, :after],
+            self.actions[episodes, :steps],
+            self.last_actions[episodes, :after],
+            self.reward[episodes, :steps],
+            self.discount[episodes, :steps],
+            self.filled[episodes, :steps].contiguous(),
+            self.share[episodes, :steps].contiguous(),
+            filled_count,
+        )
+
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of values [B, T] over filled steps."""
+        """The mean of values [B, T] over filled steps; in a part of a batch its share of the whole's."""
         return torch.dot(values.reshape(-1), self.share.view(-1))
 
 

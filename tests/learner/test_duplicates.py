@@ -18,7 +18,7 @@ from ..wire.episodes import episode
 
 SPEC = EnvSpec("matrix/test", n_agents=2, n_actions=3, obs_size=1, state_size=2, episode_limit=3)
 SCHEMA = episode_schema(SPEC)
-FIELDS = [f.name for f in dataclasses.fields(EpisodeBatch) if f.name not in ("filled_count", "multiplicity")]
+FIELDS = [f.name for f in dataclasses.fields(EpisodeBatch) if f.name not in ("filled_count", "multiplicity", "lengths")]
 
 
 def stored(schema: EpisodeSchema, kinds: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

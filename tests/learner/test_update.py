@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from powqmix import config
+from powqmix.learner.length_groups import length_groups
 from powqmix.learner.update import Update
 from powqmix.objectives import OBJECTIVES
 from powqmix.types import EnvSpec, EpisodeBatch
@@ -177,7 +180,7 @@ def test_a_merged_batch_teaches_what_repeated_episodes_do(make_batch: Make) -> N
     rows = [0, 1, 0, 2, 0, 1, 0, 0]
 
     def repeated(batch: EpisodeBatch) -> EpisodeBatch:
-        names = [f.name for f in dataclasses.fields(batch) if f.name not in ("filled_count", "multiplicity")]
+        names = [f.name for f in dataclasses.fields(batch) if f.name not in ("filled_count", "multiplicity", "lengths")]
         fields = {name: getattr(batch, name)[rows] for name in names}
         return EpisodeBatch(**fields, filled_count=int(fields["filled"].sum()))
 
@@ -215,3 +218,30 @@ def test_tables_hold_every_joint_action_of_a_matrix_game(make_batch: Make) -> No
         assert {name for name in ("q_r", "q_star", "q_jt") if tables[name] is not None} == there
         assert np.unravel_index(np.argmax(tables["q_tot"]), (4, 4, 4)) == tuple(tables["greedy_joint_action"])
     assert learn(new(), make_batch, range(1)).joint_tables() == {}  # not a matrix game
+
+
+@pytest.mark.parametrize("algorithm", ["powqmix", "qmix"])
+def test_a_batch_in_groups_of_similar_lengths_teaches_what_the_whole_does(algorithm: str, make_batch: Make) -> None:
+    grouped, whole = new(algorithm), new(algorithm)
+    for seed in range(3):
+        batch = make_batch(SPEC, 64, 20, seed=seed, padding=3)
+        order = batch.filled.sum(1).argsort()
+        names = [f.name for f in dataclasses.fields(batch) if f.name not in ("filled_count", "multiplicity", "lengths")]
+        batch = dataclasses.replace(batch, **{name: getattr(batch, name)[order] for name in names})
+        lengths = tuple(batch.filled.sum(1).tolist())
+        assert len(length_groups(lengths, 23)) == 4
+        grouped(dataclasses.replace(batch, lengths=lengths), env_steps=0)
+        whole(batch, env_steps=0)
+    torch.testing.assert_close(parameters(grouped), parameters(whole), rtol=1e-3, atol=2e-5)
+    assert grouped.metrics() == pytest.approx(whole.metrics(), rel=1e-3)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=150), st.integers(0, 10))
+def test_length_groups_hold_every_episode_once_and_none_is_cut(lengths: list[int], padding: int) -> None:
+    lengths.sort()
+    padded_to = lengths[-1] + padding
+    groups = length_groups(lengths, padded_to)
+    assert [row for g in groups for row in range(g.first, g.end)] == list(range(len(lengths)))
+    assert all(max(lengths[g.first : g.end]) <= g.steps <= padded_to for g in groups)
+    if len(groups) > 1:
+        assert sum((g.end - g.first) * g.steps for g in groups) < len(lengths) * padded_to
