@@ -1,8 +1,8 @@
 """The configuration of a run: frozen dataclasses with defaults and checks, presets that hold differences only.
 
 The defaults are the paper's (arXiv 2405.08036). Sources of constants: [paper] its text, [code] the authors' published
-settings, [pymarl2] the framework both build on, [wqmix], [qplex] those papers' own settings. A value is resolved in
-this order: defaults, algorithm, preset, `--config FILE`, `--set key=value`.
+settings, [pymarl2] the framework both build on, [wqmix], [qplex], [resq], [pymarl] those works' own settings. A value
+is resolved in this order: defaults, preset, algorithm, `--config FILE`, `--set key=value`.
 """
 
 from __future__ import annotations
@@ -92,6 +92,31 @@ class RecognizerConfig:
             "at least 0",
             self.recognition_tolerance,
         )
+
+
+@dataclass(frozen=True)
+class QPLEXConfig:
+    """DuplexDuelingMixer's lambda; its other layers are of `mixer.hypernet_size`."""
+
+    heads: int = 4  # [pymarl2]; 10 in [qplex]
+    hidden_size: int = 64  # [pymarl2, qplex]
+
+    def __post_init__(self) -> None:
+        _positive("qplex", self, "heads", "hidden_size")
+
+
+@dataclass(frozen=True)
+class QTRANConfig:
+    """The joint value of QTRAN-base, and what its constraints count."""
+
+    hidden_size: int = 64  # [pymarl, pymarl2]
+    opt_weight: float = 1.0  # of L_opt [pymarl, pymarl2]
+    nopt_weight: float = 0.1  # of L_nopt [pymarl, pymarl2]
+
+    def __post_init__(self) -> None:
+        _positive("qtran", self, "hidden_size")
+        for name in ("opt_weight", "nopt_weight"):
+            _require(getattr(self, name) >= 0, f"qtran.{name}", "at least 0", getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -223,6 +248,8 @@ class Config:
     mixer: MixerConfig = MixerConfig()
     critic: CriticConfig = CriticConfig()
     recognizer: RecognizerConfig = RecognizerConfig()
+    qplex: QPLEXConfig = QPLEXConfig()
+    qtran: QTRANConfig = QTRANConfig()
     weighting: WeightingConfig = WeightingConfig()
     training: TrainingConfig = TrainingConfig()
     exploration: ExplorationConfig = ExplorationConfig()
@@ -252,15 +279,32 @@ class Config:
         return values
 
 
-# What an algorithm changes of the defaults; the composition itself is in objectives/build.py.
+def _weights(recognized: float, other: float) -> dict[str, Any]:
+    """The two values of w(s, a), from the first step on."""
+    return {
+        "weighting.recognized_weight": recognized,
+        "weighting.other_weight": other,
+        "weighting.warmup_steps": 0,
+    }
+
+
+# What an algorithm changes of the defaults; the composition itself is in objectives/build.py. The recognizer's family
+# is what the defaults and the presets are made for.
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "powqmix": {},
-    "qmix": {"weighting.recognized_weight": 1.0},  # every step counts 1; the ablation QMIX-5 sets 5
-    "vdn": {"weighting.recognized_weight": 1.0},
-    "cw-qmix": {"weighting.recognized_weight": 1.0, "weighting.other_weight": 0.1},  # [wqmix]
-    "ow-qmix": {"weighting.recognized_weight": 1.0, "weighting.other_weight": 0.1},  # [wqmix]
     "pow-vdn": {},
-    "powqmix-opt": {},
+    "pow-qplex": {},
+    "powqmix-opt": {},  # [paper] Figure 4: the recognizer's weights for the greedy joint action alone
+    "qmix": _weights(1.0, 1.0),  # every step counts 1
+    "vdn": _weights(1.0, 1.0),
+    "qplex": _weights(1.0, 1.0),
+    "cw-qmix": _weights(1.0, 0.1),  # alpha 0.1 [wqmix, pymarl2]
+    "ow-qmix": _weights(1.0, 0.1),  # alpha 0.1 [wqmix, pymarl2]
+    "resq": {**_weights(1.0, 1.0), "critic.hidden_size": 128},  # width of critic and residual [resq]
+    "qtran": _weights(1.0, 1.0),
+    "qmix-5": _weights(5.0, 5.0),  # [paper] Figure 5: POWQMIX's weights in the other algorithms
+    "cw-qmix-5": _weights(5.0, 0.0),
+    "ow-qmix-5": _weights(5.0, 0.0),
 }
 
 

@@ -8,7 +8,8 @@ et al. recommend for that (Deep Reinforcement Learning at the Edge of the Statis
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,28 @@ def stratified_bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(estimates, [tail, 1 - tail], axis=0)
     return low, high
+
+
+def bootstrap_interval(
+    values: npt.ArrayLike,
+    estimate: Callable[[Floats], Any],
+    *,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval (low, high) of `estimate`, a function of f64 [runs], over runs drawn with replacement.
+
+    Raises ValueError if `values` is no list of at least one number.
+    """
+    sample = np.asarray(values, np.float64)
+    if sample.ndim != 1 or len(sample) == 0:
+        raise ValueError(f"values must be a list of at least one number, got the shape {list(sample.shape)}")
+    drawn = np.random.default_rng(seed).integers(len(sample), size=(resamples, len(sample)))
+    estimates = [float(estimate(sample[row])) for row in drawn]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(estimates, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def mean_interval(values: npt.ArrayLike) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from powqmix.statistics import (
+    bootstrap_interval,
     interquartile_mean,
     mean_interval,
     stratified_bootstrap_interval,
@@ -113,3 +114,19 @@ def test_wilson_interval_holds_the_rate_and_stays_a_rate(case: tuple[int, int]) 
 def test_rate_of_no_trials_is_an_error() -> None:
     with pytest.raises(ValueError, match="0 of 0"):
         wilson_interval(0, 0)
+
+
+def test_bootstrap_interval_of_a_mean_is_about_students() -> None:
+    sample = np.random.default_rng(3).normal(2.0, 1.0, size=40)
+    low, high = bootstrap_interval(sample, np.mean)
+    mean, student_low, student_high = mean_interval(sample)
+    assert low < mean < high
+    assert (low, high) == pytest.approx((student_low, student_high), abs=0.1)
+    assert bootstrap_interval(sample, np.mean) == (low, high)  # the same again
+
+
+def test_bootstrap_interval_of_one_value_is_that_value_and_of_none_is_refused() -> None:
+    assert bootstrap_interval([3.0], np.mean) == (3.0, 3.0)
+    assert bootstrap_interval([1.0, 1.0, 1.0, 9.0], interquartile_mean)[0] == 1.0
+    with pytest.raises(ValueError, match="at least one number"):
+        bootstrap_interval([], np.mean)

@@ -44,7 +44,7 @@ class Flags:
     env: Word = None
     """environment id; `powqmix envs` lists them (default: predator_prey)"""
     algorithm: Word = None
-    """powqmix, pow-vdn, powqmix-opt, qmix, vdn, cw-qmix or ow-qmix (default: powqmix)"""
+    """powqmix, qmix, qplex, cw-qmix, resq, ...; `powqmix algorithms` lists them (default: powqmix)"""
     preset: Word = None
     """constants: paper (arXiv 2405.08036) or iclr2026 (the authors' later ones) (default: paper)"""
     seed: Number = None

@@ -16,9 +16,11 @@ from .errors import CommandError
 COMMANDS = {
     "launch": "train: a learner and actors on this host, live display, resume",
     "evaluate": "greedy episodes from a run's newest checkpoint, with confidence intervals",
+    "experiment": "a grid of algorithms, environments and seeds out of one file; resumes; table, plots",
     "plot": "learning curves of runs over seeds, PNG and SVG",
     "replay": "an episode of a run's policy as GIF, PNG or HTML",
     "profile": "throughput of learner, actors and kernels by stage",
+    "algorithms": "list algorithms: what each is made of, its defaults, its paper",
     "envs": "list environments with their sizes",
     "doctor": "what works on this machine, what does not, and the remedy",
     "learner": "the learner alone",
@@ -27,7 +29,7 @@ COMMANDS = {
 
 
 def usage() -> str:
-    rows = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+    rows = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
     return (
         f"powqmix {__version__}: POWQMIX as a high-throughput actor-learner system\n\n"
         f"usage: powqmix <command> [flags]      powqmix <command> --help explains each\n\n{rows}\n\n"

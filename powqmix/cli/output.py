@@ -41,14 +41,15 @@ def progress(title: str, total: float) -> Iterator[Steps]:
 
 def print_json(values: Mapping[str, Any]) -> None:
     """One JSON object on stdout; what is no finite number is null, for strict readers."""
-    print(json.dumps(_finite(values), indent=1))
+    print(json.dumps(finite(values), indent=1))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """`value` with None for every number that is not finite, for strict readers of JSON."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -12,8 +12,15 @@ from powqmix.ops import mixers
 class Mixer(nn.Module):
     """Maps the agents' values q [B, T, N] and the state [B, T, S] to joint values [B, T]."""
 
+    looks_at_actions = False  # whether `of_actions` differs from `forward`
+
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def of_actions(self, q: Tensor, best: Tensor, state: Tensor, actions: Tensor) -> Tensor:
+        """The value of `actions` i64 [B, T, N], whose values are q; best [B, T, N] are those of the best legal ones."""
+        value: Tensor = self(q, state)
+        return value
 
 
 class VDNMixer(Mixer):

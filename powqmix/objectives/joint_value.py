@@ -23,13 +23,27 @@ class JointValue(nn.Module):
         self.agent, self.mixer = agent, mixer
         self._in_order = tuple(self.parameters())
 
-    def forward(self, obs: Tensor, last_actions: Tensor, state: Tensor, actions: Tensor, *, skip: int = 0) -> Tensor:
+    def forward(
+        self,
+        obs: Tensor,
+        last_actions: Tensor,
+        state: Tensor,
+        actions: Tensor,
+        avail_actions: Tensor | None = None,
+        *,
+        skip: int = 0,
+    ) -> Tensor:
         """Values of `actions` [B, T, N]: obs [B, T, N, O], state [B, T, S] -> [B, T - skip].
 
-        The first `skip` steps are unrolled and not evaluated.
+        The first `skip` steps are unrolled and not evaluated. A mixer that looks at actions needs avail_actions
+        u8 [B, T, N, A].
         """
-        q = take(self.agent(obs, last_actions)[:, skip:], actions[:, skip:])
-        return typing.cast(Tensor, self.mixer(q, state[:, skip:]))
+        q, actions, state = self.agent(obs, last_actions)[:, skip:], actions[:, skip:], state[:, skip:]
+        if not self.mixer.looks_at_actions:
+            return typing.cast(Tensor, self.mixer(take(q, actions), state))
+        assert avail_actions is not None
+        taken, best, _ = ops.select_q(q, avail_actions[:, skip:], actions)
+        return self.mixer.of_actions(taken, best, state, actions)
 
     def loss(
         self, obs: Tensor, last_actions: Tensor, state: Tensor, actions: Tensor, target: Tensor, share: Tensor

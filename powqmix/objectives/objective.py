@@ -72,6 +72,23 @@ class Evaluation:
     target: Tensor  # y [B, T]
 
 
+@dataclass(frozen=True)
+class JointGrid:
+    """All joint actions at an episode's first step, as J = A^N episodes of one step."""
+
+    obs: Tensor  # f32 [1, 1, N, O], the same for all
+    last_actions: Tensor  # i64 [1, 1, N], -1: none
+    state: Tensor  # f32 [J, 1, S]
+    actions: Tensor  # i64 [J, 1, N]
+    taken: Tensor  # [J, 1, N], the online agents' values of `actions`
+    best: Tensor  # [1, 1, N], and of their greedy actions
+    is_greedy: Tensor  # bool [J, 1]
+
+    def pick(self, q: Tensor) -> Tensor:
+        """The values [J, 1, N] of each joint action in the agents' q [1, 1, N, A]."""
+        return q[0, 0].gather(1, self.actions[:, 0].t()).t().unsqueeze(1)
+
+
 @dataclass
 class Losses:
     """Named losses, whose sum is minimised, and what else a log should show: scalars on the device."""
@@ -130,8 +147,8 @@ class Objective(nn.Module):
         second = self.steady_losses(batch, evaluation)
         return Losses(first.terms | second.terms, first.metrics | second.metrics)
 
-    def joint_q(self, taken: Tensor, state: Tensor) -> Tensor:
-        """Q of the joint action whose agents' values are taken [B, T, N], in state [B, T, S] -> [B, T]."""
+    def joint_values(self, grid: JointGrid) -> dict[str, Tensor]:
+        """What each joint action is worth, [J, 1] a name: `q_tot`, whose maximum is the greedy one, and others."""
         raise NotImplementedError
 
     def agent_values(self, batch: Transitions) -> AgentValues:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from powqmix import ops
 from powqmix.modules import Mixer, Recognizer, RecurrentAgent
 
 from .joint_value import JointValue
-from .objective import Evaluation, Losses, Objective, Transitions
+from .objective import Evaluation, JointGrid, Losses, Objective, Transitions
 from .weighting import Judged, Weighting
 
 
@@ -61,10 +60,12 @@ class WeightedTDObjective(Objective):
 
     def evaluate(self, batch: Transitions) -> TDEvaluation:
         values = self.agent_values(batch)
-        q_tot = self.mixer(values.taken, batch.state[:, :-1])
+        q_tot = self.mixer.of_actions(values.taken, values.best, batch.state[:, :-1], batch.actions)
         with torch.no_grad():
             first = 0 if self.weighting.needs_greedy_value else 1
-            greedy_values = self.target(batch.obs, batch.last_actions, batch.state, values.greedy, skip=first)
+            greedy_values = self.target(
+                batch.obs, batch.last_actions, batch.state, values.greedy, batch.avail_actions, skip=first
+            )
             next_value = greedy_values[:, 1 - first :]
             target = ops.td_lambda_target(
                 next_value, batch.reward, batch.discount, batch.filled, td_lambda=self.td_lambda
@@ -95,5 +96,13 @@ class WeightedTDObjective(Objective):
         losses.metrics["greedy_share"] = batch.mean(judged.is_greedy.to(target.dtype))
         return losses
 
-    def joint_q(self, taken: Tensor, state: Tensor) -> Tensor:
-        return typing.cast(Tensor, self.mixer(taken, state))
+    def joint_values(self, grid: JointGrid) -> dict[str, Tensor]:
+        best = grid.best.expand_as(grid.taken)
+        values = {"q_tot": self.mixer.of_actions(grid.taken, best, grid.state, grid.actions)}
+        if self.critic is not None:
+            q = grid.pick(self.critic.agent(grid.obs, grid.last_actions))
+            values["q_star"] = self.critic.mixer(q, grid.state)
+        if self.recognizer is not None:
+            scales, state_value = self.recognizer.scales(grid.state, grid.actions)
+            values["q_r"] = state_value + (scales * (grid.taken - best)).sum(dim=2)
+        return values

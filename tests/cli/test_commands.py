@@ -11,8 +11,8 @@ from powqmix.cli.main import COMMANDS
 if TYPE_CHECKING:
     from .conftest import Command
 
-EXPLAINED = ("evaluate", "plot", "replay", "envs", "doctor", "profile")
-POSITIONAL = {"evaluate": ["runs/x"], "replay": ["runs/x"], "profile": ["actors"]}
+EXPLAINED = ("evaluate", "plot", "replay", "envs", "doctor", "profile", "algorithms", "experiment")
+POSITIONAL = {"evaluate": ["runs/x"], "replay": ["runs/x"], "profile": ["actors"], "experiment": ["x.yaml"]}
 
 
 @pytest.mark.parametrize("name", EXPLAINED)

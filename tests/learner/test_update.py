@@ -69,7 +69,7 @@ def test_the_global_random_stream_neither_matters_nor_changes() -> None:
     assert same(first, parameters(new()))
 
 
-@pytest.mark.parametrize("algorithm", ["qmix", "cw-qmix", "powqmix"])
+@pytest.mark.parametrize("algorithm", ["qmix", "cw-qmix", "powqmix", "qplex", "resq", "qtran"])
 def test_padding_changes_nothing(algorithm: str, make_batch: Make) -> None:
     short = learn(new(algorithm), make_batch, range(4))
     long = learn(new(algorithm), make_batch, range(4), padding=9)
@@ -77,7 +77,7 @@ def test_padding_changes_nothing(algorithm: str, make_batch: Make) -> None:
     assert short.metrics() == pytest.approx(long.metrics(), rel=1e-3)
 
 
-@pytest.mark.parametrize("algorithm", ["vdn", "powqmix"])
+@pytest.mark.parametrize("algorithm", sorted(OBJECTIVES))
 def test_a_resumed_update_goes_on_with_the_same_bits(algorithm: str, make_batch: Make) -> None:
     straight = learn(new(algorithm), make_batch, range(5))
     state = straight.state_dict()
@@ -206,11 +206,17 @@ def test_tables_hold_every_joint_action_of_a_matrix_game(make_batch: Make) -> No
     for name in ("q_tot", "q_r"):
         assert np.array(tables[name]).shape == (4, 4, 4)
     taken = torch.stack([q[0, 1], q[1, 3], q[2, 0]]).view(1, 1, 3)
-    expected = update.objective.joint_q(taken, batch.state[:1, :1]).item()
+    expected = update.objective.mixer(taken, batch.state[:1, :1]).item()  # type: ignore[operator]
     assert tables["q_tot"][1][3][0] == pytest.approx(expected, rel=1e-5)
     greedy = tuple(tables["greedy_joint_action"])
     assert np.array(tables["q_tot"])[greedy] == pytest.approx(np.max(tables["q_tot"]))
-    assert learn(new("qmix", spec=spec), make_batch, range(1)).joint_tables()["q_r"] is None
+    others: dict[str, set[str]] = {"qmix": set(), "cw-qmix": {"q_star"}, "resq": {"q_star", "q_jt"}, "qtran": {"q_jt"}}
+    for algorithm, there in others.items():
+        update = new(algorithm, spec=spec)
+        update(batch, env_steps=0)
+        tables = update.joint_tables()
+        assert {name for name in ("q_r", "q_star", "q_jt") if tables[name] is not None} == there
+        assert np.unravel_index(np.argmax(tables["q_tot"]), (4, 4, 4)) == tuple(tables["greedy_joint_action"])
     assert learn(new(), make_batch, range(1)).joint_tables() == {}  # not a matrix game
 
 

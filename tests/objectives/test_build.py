@@ -8,9 +8,10 @@ import pytest
 
 from powqmix import config
 from powqmix.config import ALGORITHMS, ConfigError
-from powqmix.modules import MonotonicMixer, VDNMixer
+from powqmix.modules import CentralMixer, DuplexDuelingMixer, MonotonicMixer, VDNMixer
 from powqmix.objectives import OBJECTIVES, build_objective
 from powqmix.objectives import weighting as w
+from powqmix.objectives.residual import ResidualObjective
 from powqmix.objectives.weighted_td import WeightedTDObjective
 from powqmix.types import EnvSpec, PolicySpec
 
@@ -27,10 +28,15 @@ def test_the_configuration_and_the_table_know_the_same_algorithms() -> None:
     [
         ("vdn", VDNMixer, False, w.UniformWeighting),
         ("qmix", MonotonicMixer, False, w.UniformWeighting),
+        ("qplex", DuplexDuelingMixer, False, w.UniformWeighting),
         ("cw-qmix", MonotonicMixer, True, w.CentralWeighting),
         ("ow-qmix", MonotonicMixer, True, w.OptimisticWeighting),
+        ("qmix-5", MonotonicMixer, False, w.UniformWeighting),
+        ("cw-qmix-5", MonotonicMixer, True, w.CentralWeighting),
+        ("ow-qmix-5", MonotonicMixer, True, w.OptimisticWeighting),
         ("powqmix", MonotonicMixer, True, w.RecognizerWeighting),
         ("pow-vdn", VDNMixer, True, w.RecognizerWeighting),
+        ("pow-qplex", DuplexDuelingMixer, True, w.RecognizerWeighting),
         ("powqmix-opt", MonotonicMixer, True, w.GreedyWeighting),
     ],
 )
@@ -53,9 +59,42 @@ def test_the_agents_and_the_central_agents_share_nothing() -> None:
     assert not owned & {p.data_ptr() for p in objective.critic.agent.parameters()}
 
 
-def test_uniform_weights_are_one_by_default() -> None:
-    for algorithm in ("qmix", "vdn"):
-        assert config.resolve("predator_prey", algorithm).weighting.recognized_weight == 1.0
+@pytest.mark.parametrize("preset", ["paper", "iclr2026"])
+@pytest.mark.parametrize("env", ["matrix/powqmix", "predator_prey", "skirmish/3m"])
+def test_weights_are_an_algorithms_own_under_every_preset(env: str, preset: str) -> None:
+    own = {
+        "qmix": (1, 1), "vdn": (1, 1), "qplex": (1, 1), "resq": (1, 1), "cw-qmix": (1, 0.1), "ow-qmix": (1, 0.1),
+        "qmix-5": (5, 5), "cw-qmix-5": (5, 0), "ow-qmix-5": (5, 0),
+    }  # fmt: skip
+    for algorithm, weights in own.items():
+        weighting = config.resolve(env, algorithm, preset).weighting
+        assert (weighting.recognized_weight, weighting.other_weight) == weights
+        assert weighting.warmup_steps == 0
+    any_pair = ["weighting.recognized_weight=10", "weighting.other_weight=0.5"]
+    weighting = config.resolve(env, "cw-qmix", preset, assignments=any_pair).weighting
+    assert (weighting.recognized_weight, weighting.other_weight) == (10, 0.5)
+
+
+def test_constants_of_the_baselines_are_their_authors() -> None:
+    qplex, qtran = config.resolve("predator_prey", "qplex").qplex, config.resolve("predator_prey", "qtran").qtran
+    assert (qplex.heads, qplex.hidden_size) == (4, 64)
+    assert (qtran.hidden_size, qtran.opt_weight, qtran.nopt_weight) == (64, 1.0, 0.1)
+    resq = build_objective(config.resolve("predator_prey", "resq"), SPEC, POLICY)
+    assert isinstance(resq, ResidualObjective)
+    for part in (resq.residual, resq.critic):
+        assert part is not None
+        assert isinstance(part.mixer, CentralMixer)
+        assert part.mixer.trunk[2].weight.shape == (128, 128)
+
+
+@pytest.mark.parametrize("algorithm", sorted(OBJECTIVES))
+def test_what_is_said_of_an_algorithm_is_what_is_built(algorithm: str) -> None:
+    row = OBJECTIVES[algorithm]
+    said, built = row.composition(), build_objective(config.resolve("predator_prey", algorithm), SPEC, POLICY)
+    assert (said["recognizer"] is not None) == (built.recognizer is not None)
+    assert (said["critic"] == "central") == (getattr(built, "critic", None) is not None)
+    assert row.about
+    assert row.paper
 
 
 def test_an_unknown_algorithm_is_refused_with_the_near_ones() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from powqmix import config
 from powqmix.modules import last_actions, take
-from powqmix.objectives import OBJECTIVES, Transitions, build_objective
+from powqmix.objectives import Transitions, build_objective
 from powqmix.objectives.weighted_td import WeightedTDObjective
 from powqmix.types import EnvSpec, EpisodeBatch, PolicySpec
 
@@ -52,9 +52,11 @@ def reference(objective: WeightedTDObjective, batch: EpisodeBatch, weigh: Callab
     q = objective.agent(batch.obs, before)
     greedy = q.masked_fill(batch.avail_actions == 0, -torch.inf).argmax(3)
     best, taken = take(q, greedy)[:, :-1], take(q[:, :-1], batch.actions)
-    q_tot = objective.mixer(taken, batch.state[:, :-1])
+    q_tot = objective.mixer.of_actions(taken, best, batch.state[:, :-1], batch.actions)
     target = objective.target
-    values = target.mixer(take(target.agent(batch.obs, before), greedy), batch.state)  # of a_hat at every step
+    target_q = target.agent(batch.obs, before)
+    target_best = target_q.masked_fill(batch.avail_actions == 0, -torch.inf).max(3).values  # of its own best actions
+    values = target.mixer.of_actions(take(target_q, greedy), target_best, batch.state, greedy)  # of a_hat
     critic = objective.critic
     q_star = None
     if critic is not None:
@@ -110,16 +112,18 @@ def weight_recognized(is_greedy: bool, y: float, q_tot: float, greedy_value: flo
 WEIGHTS = {
     "vdn": lambda *args: HIGH,
     "qmix": lambda *args: HIGH,
+    "qplex": lambda *args: HIGH,
     "cw-qmix": weight_central,
     "ow-qmix": weight_optimistic,
     "powqmix": weight_recognized,
     "pow-vdn": weight_recognized,
+    "pow-qplex": weight_recognized,
     "powqmix-opt": weight_greedy,
 }
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("algorithm", sorted(OBJECTIVES))
+@pytest.mark.parametrize("algorithm", sorted(WEIGHTS))
 def test_losses_are_those_of_the_equations(algorithm: str, seed: int, make_batch: Callable[..., EpisodeBatch]) -> None:
     objective = small_objective(algorithm, seed)
     batch = make_batch(SPEC, batch_size=9, steps=7, seed=seed, padding=seed)
