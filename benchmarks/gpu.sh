@@ -1,18 +1,62 @@
 #!/usr/bin/env bash
-# Everything that wants a CUDA device, in one go: build, GPU tests, kernel benchmark, a short training run.
+# Everything that wants a CUDA device, in one command and under eight minutes: build, the ops' tests on the device,
+# compute-sanitizer on every kernel, the benchmarks of the kernels and of a learner's update.
 #
 #     benchmarks/gpu.sh [FOLDER]      results go to FOLDER (default: benchmarks/results/gpu)
-set -euo pipefail
+#
+# Needs nvcc and a C++ compiler, and of Python packages torch with CUDA, numpy, pybind11, pytest, cmake and ninja only.
+# A step that fails is named at the end, the others run all the same; exit status 1 if any did.
+set -uo pipefail
 cd "$(dirname "$0")/.."
 out="${1:-benchmarks/results/gpu}"
 python="${PYTHON:-python3}"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+failed=()
+
+stop() { echo "gpu.sh: $*" >&2; exit 1; }
+
+# step NAME SECONDS COMMAND...: what it prints goes to FOLDER/NAME.txt too
+step() {
+  local name="$1" limit="$2" begin=$SECONDS
+  shift 2
+  echo "== $name"
+  if timeout "$limit" "$@" 2>&1 | tee "$out/$name.txt"; then
+    echo "== $name done in $((SECONDS - begin)) s"
+  else
+    echo "== $name FAILED after $((SECONDS - begin)) s (limit $limit s)" >&2
+    failed+=("$name")
+  fi
+}
+
+"$python" - <<'PY' || stop "packages are missing; pip install them"
+import importlib.util, shutil, sys
+from pathlib import Path
+tools = [t for t in ("cmake", "ninja") if not (shutil.which(t) or shutil.which(t, path=str(Path(sys.executable).parent)))]
+missing = [m for m in ("torch", "numpy", "pybind11", "pytest") if importlib.util.find_spec(m) is None] + tools
+sys.exit(f"missing: {', '.join(missing)}" if missing else 0)
+PY
+command -v nvcc >/dev/null || stop "no nvcc on the PATH; install the CUDA toolkit, or add its bin folder to PATH"
+"$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
+  stop "no CUDA device that torch can use (torch $("$python" -c 'import torch; print(torch.__version__)')): nothing was measured"
+
 mkdir -p "$out"
-command -v nvidia-smi >/dev/null || { echo "no nvidia-smi: this script needs a CUDA device" >&2; exit 1; }
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/device.txt"
 date -u +%F | tee -a "$out/device.txt"
+capability="$("$python" -c 'import torch; print("%d%d" % torch.cuda.get_device_capability())')"
 
-POWQMIX_CUDA=ON "$python" setup.py -q build_ext --inplace
-"$python" -m pytest -m gpu -q | tee "$out/tests.txt"
-"$python" benchmarks/kernels.py --device cuda --json "$out/kernels.json"
-"$python" -m powqmix.cli.main launch --env predator_prey --preset demo --gpu 0 --steps 20000 --json \
-  --run-dir "$(mktemp -d)/run" > "$out/predator_prey.json"
+step build 150 env POWQMIX_CUDA=ON POWQMIX_CUDA_ARCHITECTURES="$capability" "$python" setup.py -q build_ext --inplace
+"$python" -c 'from powqmix import _C; assert _C.with_cuda' || stop "the build failed: see $out/build.txt"
+
+step tests 90 "$python" -m pytest -q -m gpu -p no:cacheprovider tests/ops/test_ops.py
+if command -v compute-sanitizer >/dev/null; then
+  for tool in memcheck racecheck; do
+    step "$tool" 45 compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" -m tests.ops.every_kernel
+  done
+else
+  echo "== compute-sanitizer is not on the PATH: memcheck and racecheck were NOT run" | tee "$out/memcheck.txt"
+fi
+step kernels 100 "$python" benchmarks/kernels.py --device cuda --seconds 0.3 --json "$out/kernels.json"
+step update 40 "$python" benchmarks/update.py --device cuda --seconds 3 --json "$out/update.json"
+
+((${#failed[@]} == 0)) || stop "failed: ${failed[*]}; see $out"
+echo "all done in $SECONDS s: $out"

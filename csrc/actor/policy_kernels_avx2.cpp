@@ -4,25 +4,12 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define POWQMIX_ISA __attribute__((target("avx2,fma,f16c")))
-
 namespace powqmix {
 namespace avx2 {
 
-constexpr int kLanes = 8;
+#include "cpu/lanes_avx2.inc"
+
 constexpr int kTileRows = 4;  // 4 rows of 3 gates, 3 weights and 1 input fill the 16 registers
-typedef float Vec __attribute__((vector_size(32)));
-
-POWQMIX_ISA static inline Vec splat(float value) { return (Vec)_mm256_set1_ps(value); }
-
-POWQMIX_ISA static inline Vec smaller(Vec a, Vec b) { return (Vec)_mm256_min_ps(a, b); }
-POWQMIX_ISA static inline Vec larger(Vec a, Vec b) { return (Vec)_mm256_max_ps(a, b); }
-
-POWQMIX_ISA static inline Vec multiply_add(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps(a, b, c); }
-
-POWQMIX_ISA static inline unsigned nonzero_mask(Vec x) {
-  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ)));
-}
 
 POWQMIX_ISA static void to_half(const float* from, uint16_t* to, size_t count) {
   size_t i = 0;

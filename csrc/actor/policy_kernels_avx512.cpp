@@ -4,25 +4,12 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define POWQMIX_ISA __attribute__((target("avx512f,avx2,fma,f16c")))
-
 namespace powqmix {
 namespace avx512 {
 
-constexpr int kLanes = 16;
+#include "cpu/lanes_avx512.inc"
+
 constexpr int kTileRows = 8;  // 8 rows of 3 gates and 3 weights stay within the 32 registers
-typedef float Vec __attribute__((vector_size(64)));
-
-POWQMIX_ISA static inline Vec splat(float value) { return (Vec)_mm512_set1_ps(value); }
-
-POWQMIX_ISA static inline Vec smaller(Vec a, Vec b) { return (Vec)_mm512_min_ps(a, b); }
-POWQMIX_ISA static inline Vec larger(Vec a, Vec b) { return (Vec)_mm512_max_ps(a, b); }
-
-POWQMIX_ISA static inline Vec multiply_add(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps(a, b, c); }
-
-POWQMIX_ISA static inline unsigned nonzero_mask(Vec x) {
-  return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-}
 
 POWQMIX_ISA static void to_half(const float* from, uint16_t* to, size_t count) {
   size_t i = 0;

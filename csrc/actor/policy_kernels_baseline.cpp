@@ -1,28 +1,15 @@
 // The policy kernels in four lanes, for any processor.
+#include <cmath>
 #include <cstring>
 
 #include "actor/policy_kernels.h"
 
-#define POWQMIX_ISA
-
 namespace powqmix {
 namespace baseline {
 
-constexpr int kLanes = 4;
+#include "cpu/lanes_baseline.inc"
+
 constexpr int kTileRows = 4;
-typedef float Vec __attribute__((vector_size(16)));
-
-static inline Vec splat(float value) { return Vec{value, value, value, value}; }
-
-static inline Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
-static inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
-
-static inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
-
-static inline unsigned nonzero_mask(Vec x) {
-  return (x[0] != 0.0f ? 1u : 0u) | (x[1] != 0.0f ? 2u : 0u) | (x[2] != 0.0f ? 4u : 0u) |
-         (x[3] != 0.0f ? 8u : 0u);
-}
 
 static uint16_t half_of(float value) {
   uint32_t bits;

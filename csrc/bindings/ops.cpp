@@ -19,25 +19,30 @@ const float* in(Address a) { return reinterpret_cast<const float*>(a); }
 float* out(Address a) { return reinterpret_cast<float*>(a); }
 const uint8_t* flags(Address a) { return reinterpret_cast<const uint8_t*>(a); }
 int64_t* index(Address a) { return reinterpret_cast<int64_t*>(a); }
+int32_t* short_index(Address a) { return reinterpret_cast<int32_t*>(a); }
 Stream on(Address a) { return reinterpret_cast<Stream>(a); }
+
+HeadInputs head_inputs(const std::array<Address, 8>& a) {
+  return {in(a[0]), in(a[1]), in(a[2]), in(a[3]), in(a[4]), in(a[5]), in(a[6]), flags(a[7])};
+}
 
 // The kernels of one device, registered under `prefix`. A macro, because the functions differ in their
 // namespace only.
 #define POWQMIX_BIND(device, prefix)                                                                         \
   m.def(                                                                                                     \
       prefix "select_q",                                                                                     \
-      [](int64_t rows, int actions_, Address q, Address avail, Address actions, Address taken, Address best, \
-         Address greedy, Address stream) {                                                                   \
-        device::select_q(rows, actions_, in(q), flags(avail), index(actions), out(taken), out(best),         \
-                         index(greedy), on(stream));                                                         \
+      [](int64_t rows, int actions_, Address q, Address avail, Address actions, Address taken,               \
+         Address best_value, Address greedy, Address best, Address stream) {                                 \
+        device::select_q(rows, actions_, in(q), flags(avail), index(actions), out(taken), out(best_value),   \
+                         index(greedy), short_index(best), on(stream));                                      \
       },                                                                                                     \
       unlocked);                                                                                             \
   m.def(                                                                                                     \
       prefix "select_q_backward",                                                                            \
-      [](int64_t rows, int actions_, Address avail, Address actions, Address greedy, Address d_taken,        \
-         Address d_max, Address d_q, Address stream) {                                                       \
-        device::select_q_backward(rows, actions_, flags(avail), index(actions), index(greedy), in(d_taken),  \
-                                  in(d_max), out(d_q), on(stream));                                          \
+      [](int64_t rows, int actions_, Address actions, Address best, Address d_taken, Address d_max,          \
+         Address d_q, Address stream) {                                                                      \
+        device::select_q_backward(rows, actions_, index(actions), short_index(best), in(d_taken), in(d_max), \
+                                  out(d_q), on(stream));                                                     \
       },                                                                                                     \
       unlocked);                                                                                             \
   m.def(                                                                                                     \
@@ -58,10 +63,18 @@ Stream on(Address a) { return reinterpret_cast<Stream>(a); }
       prefix "powqmix_head",                                                                                 \
       [](int64_t episodes, int64_t steps, int agents, std::array<float, 4> c, std::array<Address, 8> inputs, \
          std::array<Address, 3> outputs, Address stream) {                                                   \
-        device::powqmix_head({episodes, steps}, agents, {c[0], c[1], c[2], c[3]}, in(inputs[0]),             \
-                             in(inputs[1]), in(inputs[2]), in(inputs[3]), in(inputs[4]), in(inputs[5]),      \
-                             in(inputs[6]), flags(inputs[7]), out(outputs[0]), out(outputs[1]),              \
-                             out(outputs[2]), on(stream));                                                   \
+        device::powqmix_head({episodes, steps}, agents, {c[0], c[1], c[2], c[3]}, head_inputs(inputs),       \
+                             out(outputs[0]), out(outputs[1]), out(outputs[2]), on(stream));                 \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "powqmix_loss",                                                                                 \
+      [](int64_t episodes, int64_t steps, int agents, std::array<float, 4> c, std::array<Address, 8> inputs, \
+         std::array<Address, 10> l, Address stream) {                                                        \
+        device::powqmix_loss({episodes, steps}, agents, {c[0], c[1], c[2], c[3]}, head_inputs(inputs),       \
+                             {in(l[0]), in(l[1]), in(l[2]), out(l[3]), out(l[4]), out(l[5]), out(l[6]),      \
+                              out(l[7]), out(l[8]), reinterpret_cast<double*>(l[9])},                        \
+                             on(stream));                                                                    \
       },                                                                                                     \
       unlocked);                                                                                             \
   m.def(                                                                                                     \

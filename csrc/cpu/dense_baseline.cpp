@@ -5,29 +5,15 @@
 #include "cpu/dense.h"
 #include "powqmix/head.h"
 
-#define POWQMIX_ISA
-
 namespace powqmix {
 namespace baseline {
 
-constexpr int kLanes = 4;
-constexpr int kTileRows = 4;
-typedef float Vec __attribute__((vector_size(16)));
-typedef int32_t IntVec __attribute__((vector_size(16)));
+#include "cpu/lanes_baseline.inc"
 
-static inline Vec splat(float value) { return Vec{value, value, value, value}; }
-static inline Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
-static inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
-static inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
-static inline Vec square_root(Vec a) {
-  return Vec{std::sqrt(a[0]), std::sqrt(a[1]), std::sqrt(a[2]), std::sqrt(a[3])};
-}
-static inline float sum_lanes(Vec a) { return (a[0] + a[2]) + (a[1] + a[3]); }
-static inline float max_lanes(Vec a) { return std::fmax(std::fmax(a[0], a[2]), std::fmax(a[1], a[3])); }
-static inline int32_t min_lanes(IntVec a) { return std::min(std::min(a[0], a[2]), std::min(a[1], a[3])); }
-static inline IntVec widen(const uint8_t* from) { return IntVec{from[0], from[1], from[2], from[3]}; }
+constexpr int kTileRows = 4;
 
 #include "cpu/dense.inc"
+#include "cpu/ops.inc"
 
 const DenseKernels kDenseKernels = {"baseline",
                                     multiply,
@@ -39,6 +25,7 @@ const DenseKernels kDenseKernels = {"baseline",
                                     hyper_scales,
                                     hyper_scales_backward,
                                     select_q,
+                                    select_q_backward,
                                     sum_of_squares,
                                     adam};
 

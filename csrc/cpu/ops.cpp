@@ -30,27 +30,21 @@ void targets_of_episode(int64_t steps, float td_lambda, const float* next_value,
   }
 }
 
+float advantage_of_row(const HeadInputs& in, int64_t row, int n_agents) {
+  const int64_t first = row * n_agents;
+  return joint_advantage(in.scales + first, in.q_taken + first, in.q_max + first, n_agents);
+}
+
 }  // namespace
 
 void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail, const int64_t* actions,
-              float* q_taken, float* q_max, int64_t* greedy, Stream) {
-  dense_kernels().select_q(rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy);
+              float* q_taken, float* q_max, int64_t* greedy, int32_t* best, Stream) {
+  dense_kernels().select_q(rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, best);
 }
 
-void select_q_backward(int64_t rows, int n_actions, const uint8_t* avail, const int64_t* actions,
-                       const int64_t* greedy, const float* d_taken, const float* d_max, float* d_agent_q,
-                       Stream) {
-  constexpr int64_t kBlock = 128;  // rows that are in the cache still when their two actions are written
-  for (int64_t first = 0; first < rows; first += kBlock) {
-    const int64_t end = std::min(rows, first + kBlock);
-    std::fill(d_agent_q + first * n_actions, d_agent_q + end * n_actions, 0.0f);
-    for (int64_t row = first; row < end; ++row) {
-      float* d = d_agent_q + row * n_actions;
-      d[actions[row]] += d_taken[row];
-      // Where no action is legal, greedy is 0 and action 0 is not legal.
-      d[greedy[row]] += avail[row * n_actions + greedy[row]] ? d_max[row] : 0.0f;
-    }
-  }
+void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,
+                       const float* d_taken, const float* d_max, float* d_agent_q, Stream) {
+  dense_kernels().select_q_backward(rows, n_actions, actions, best, d_taken, d_max, d_agent_q);
 }
 
 void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales,
@@ -63,26 +57,49 @@ void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w
   dense_kernels().hyper_scales_backward(rows, n_agents, embed, w1, w2, d_scales, d_w1, d_w2);
 }
 
-void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const float* scales,
-                  const float* state_value, const float* q_taken, const float* q_max, const float* next_value,
-                  const float* reward, const float* discount, const uint8_t* filled, float* q_r,
+void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in, float* q_r,
                   float* joint_weight, float* target, Stream) {
   for (int64_t episode = 0; episode < shape.episodes; ++episode) {
     const int64_t first = episode * shape.steps;
-    targets_of_episode(shape.steps, constants.td_lambda, next_value + first, reward + first, discount + first,
-                       filled + first, target + first);
+    targets_of_episode(shape.steps, constants.td_lambda, in.next_value + first, in.reward + first,
+                       in.discount + first, in.filled + first, target + first);
     for (int64_t row = first; row < first + shape.steps; ++row) {
-      if (!filled[row]) {
+      if (!in.filled[row]) {
         q_r[row] = joint_weight[row] = 0.0f;
         continue;
       }
-      const int64_t agents = row * n_agents;
-      const float advantage = joint_advantage(scales + agents, q_taken + agents, q_max + agents, n_agents);
-      q_r[row] = state_value[row] + advantage;
-      joint_weight[row] = advantage >= -constants.recognition_tolerance ? constants.recognized_weight
-                                                                        : constants.other_weight;
+      const float advantage = advantage_of_row(in, row, n_agents);
+      q_r[row] = in.state_value[row] + advantage;
+      joint_weight[row] = joint_weight_of(constants, advantage);
     }
   }
+}
+
+void powqmix_loss(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in,
+                  const LossTensors& loss, Stream) {
+  double sums[kLossSums] = {};
+  for (int64_t episode = 0; episode < shape.episodes; ++episode) {
+    const int64_t first = episode * shape.steps;
+    targets_of_episode(shape.steps, constants.td_lambda, in.next_value + first, in.reward + first,
+                       in.discount + first, in.filled + first, loss.target + first);
+    for (int64_t row = first; row < first + shape.steps; ++row) {
+      LossStep step{};
+      if (in.filled[row] && loss.share[row] != 0.0f) {
+        const float target = loss.target[row];
+        step = loss_step(constants, loss.share[row], advantage_of_row(in, row, n_agents), in.state_value[row],
+                         loss.q_tot[row], loss.q_star != nullptr ? loss.q_star[row] : target, target);
+        for (int k = 0; k < kLossSums; ++k) sums[k] += step.sums[k];
+      }
+      loss.d_q_tot[row] = step.d_q_tot;
+      if (loss.q_star != nullptr) loss.d_q_star[row] = step.d_q_star;
+      if (loss.d_scales == nullptr) continue;
+      loss.d_state_value[row] = step.d_q_r;
+      for (int64_t i = row * n_agents; i < (row + 1) * n_agents; ++i) {
+        loss.d_scales[i] = step.d_q_r != 0.0f ? step.d_q_r * (in.q_taken[i] - in.q_max[i]) : 0.0f;
+      }
+    }
+  }
+  for (int k = 0; k < kLossSums; ++k) loss.sums[k] = static_cast<float>(sums[k]);
 }
 
 void powqmix_head_backward(int64_t rows, int n_agents, const float* q_taken, const float* q_max,

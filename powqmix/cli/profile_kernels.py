@@ -90,6 +90,7 @@ def make_cases(config: Config, batch: int, steps: int, agents: int, actions: int
         Case("td_lambda_target", (head_inputs[4], head_inputs[5], discount, filled), returns),
         Case("powqmix_head", head_inputs, head),
         Case("powqmix_head", head_inputs, head, (0, 1)),
+        Case("powqmix_loss", (normal(), normal(), *head_inputs, filled / filled.sum()), head, (0,)),
     ]
 
 

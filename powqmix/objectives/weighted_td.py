@@ -12,7 +12,7 @@ from powqmix.modules import Mixer, Recognizer, RecurrentAgent
 
 from .joint_value import JointValue
 from .objective import Evaluation, JointGrid, Losses, Objective, Transitions
-from .weighting import Judged, Weighting, weigh
+from .weighting import Judged, Weighting
 
 
 @dataclass(frozen=True)
@@ -92,18 +92,9 @@ class WeightedTDObjective(Objective):
             next_value=evaluation.next_value,
             greedy_value=evaluation.greedy_value,
         )
-        weights = weigh(self.weighting, batch, judged)
-        joint_weight = weights.joint_weight if weighted else torch.ones_like(target)
-        terms = {"loss_tot": ops.weighted_loss(q_tot, target, batch.share, joint_weight)}
-        metrics = {
-            "q_tot_mean": batch.mean(judged.q_tot),
-            "target_mean": batch.mean(target),
-            "recognized_share": batch.mean(weights.recognized.to(target.dtype)),
-            "greedy_share": batch.mean(judged.is_greedy.to(target.dtype)),
-            "weight_mean": batch.mean(joint_weight),
-            **weights.metrics,
-        }
-        return Losses(terms, metrics)
+        losses = self.weighting.losses(batch, q_tot, judged, weighted=weighted)
+        losses.metrics["greedy_share"] = batch.mean(judged.is_greedy.to(target.dtype))
+        return losses
 
     def joint_values(self, grid: JointGrid) -> dict[str, Tensor]:
         best = grid.best.expand_as(grid.taken)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from powqmix import ops
 from powqmix.modules import Recognizer
 
-from .objective import Transitions
+from .objective import Losses, Transitions
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,10 @@ class Judged:
 
 
 class Weights(NamedTuple):
-    """w(s, a), where it is `recognized_weight`, and losses to be shown: [B, T], bool [B, T], name -> []."""
+    """w(s, a), and where it is `recognized_weight`: [B, T], bool [B, T]."""
 
     joint_weight: Tensor
     recognized: Tensor
-    metrics: dict[str, Tensor]
 
 
 class Weighting(nn.Module):
@@ -46,11 +45,25 @@ class Weighting(nn.Module):
         self.recognized_weight, self.other_weight = recognized_weight, other_weight
         self.recognizer: Recognizer | None = None  # a network that learns beside the objective's, if it has one
 
-    def forward(self, batch: Transitions, judged: Judged) -> Weights:
+    def losses(self, batch: Transitions, q_tot: Tensor, judged: Judged, *, weighted: bool) -> Losses:
+        """`loss_tot` of q_tot [B, T] with these weights, all 1 where not `weighted`; metrics show them all the same."""
+        weights = weigh(self, judged)
+        joint_weight = weights.joint_weight if weighted else torch.ones_like(judged.target)
+        return Losses(
+            {"loss_tot": ops.weighted_loss(q_tot, judged.target, batch.share, joint_weight)},
+            {
+                "q_tot_mean": batch.mean(judged.q_tot),
+                "target_mean": batch.mean(judged.target),
+                "recognized_share": batch.mean(weights.recognized.to(judged.target.dtype)),
+                "weight_mean": batch.mean(joint_weight),
+            },
+        )
+
+    def forward(self, judged: Judged) -> Weights:
         recognized = self.recognized(judged)
         # A scalar beside a tensor, so that the result is float32 whatever the default dtype.
         weight = torch.where(recognized, self.recognized_weight, judged.target.new_tensor(self.other_weight))
-        return Weights(weight, recognized, {})
+        return Weights(weight, recognized)
 
     def recognized(self, judged: Judged) -> Tensor:
         """Which steps count as recognized: bool [B, T]."""
@@ -104,10 +117,14 @@ class RecognizerWeighting(Weighting):
         self.recognizer = recognizer
         self.td_lambda, self.recognition_tolerance = td_lambda, recognition_tolerance
 
-    def forward(self, batch: Transitions, judged: Judged) -> Weights:
+    def losses(self, batch: Transitions, q_tot: Tensor, judged: Judged, *, weighted: bool) -> Losses:
+        """As above, the weights and all that is shown of them in one pass with the loss."""
         assert self.recognizer is not None
-        scales, state_value = self.recognizer.scales(batch.state[:, :-1], batch.actions)
-        head = ops.powqmix_head(
+        with torch.no_grad():
+            scales, state_value = self.recognizer.scales(batch.state[:, :-1], batch.actions)
+        found = ops.powqmix_loss(
+            q_tot,
+            None,  # the critic's loss is taken while the recognizer learns
             scales,
             state_value,
             judged.taken,
@@ -116,18 +133,24 @@ class RecognizerWeighting(Weighting):
             batch.reward,
             batch.discount,
             batch.filled,
+            batch.share,
             td_lambda=self.td_lambda,
             recognition_tolerance=self.recognition_tolerance,
-            recognized_weight=self.recognized_weight,
-            other_weight=self.other_weight,
+            recognized_weight=self.recognized_weight if weighted else 1.0,
+            other_weight=self.other_weight if weighted else 1.0,
         )
-        # With two equal weights there is nothing to recognize, and every step counts as recognized.
-        recognized = head.joint_weight == self.recognized_weight
-        loss = ops.weighted_loss(head.q_r, head.target, batch.share)
-        return Weights(head.joint_weight, recognized, {"loss_recognizer": loss, "q_r_mean": batch.mean(head.q_r)})
+        metrics = {
+            "q_tot_mean": found.q_tot_mean,
+            "target_mean": found.target_mean,
+            "recognized_share": found.recognized_share,
+            "weight_mean": found.weight_mean,
+            "loss_recognizer": found.recognizer,
+            "q_r_mean": found.q_r_mean,
+        }
+        return Losses({"loss_tot": found.tot}, metrics)
 
 
-def weigh(weighting: Weighting, batch: Transitions, judged: Judged) -> Weights:
+def weigh(weighting: Weighting, judged: Judged) -> Weights:
     """The weights of a batch, as constants."""
     with torch.no_grad():
-        return typing.cast(Weights, weighting(batch, judged))
+        return typing.cast(Weights, weighting(judged))

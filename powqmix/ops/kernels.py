@@ -22,8 +22,19 @@ def kernel(name: str, tensor: Tensor) -> Callable[..., Any]:
                 f"powqmix was built without CUDA kernels, so {name} cannot take tensors on {tensor.device}; build it "
                 "where nvcc is on the PATH (POWQMIX_CUDA=ON pip install --force-reinstall .), or use --device cpu"
             )
-        return getattr(_C, f"cuda_{name}")  # type: ignore[no-any-return]
+        launch: Callable[..., Any] = getattr(_C, f"cuda_{name}")
+        return launch if tensor.device.index == torch.cuda.current_device() else _on_device(tensor.device, launch)
     return getattr(_C, f"cpu_{name}")  # type: ignore[no-any-return]
+
+
+def _on_device(device: torch.device, launch: Callable[..., Any]) -> Callable[..., Any]:
+    """`launch` where another device than the current one holds the tensors."""
+
+    def guarded(*arguments: Any) -> Any:
+        with torch.cuda.device(device):
+            return launch(*arguments)
+
+    return guarded
 
 
 def stream(tensor: Tensor) -> int:

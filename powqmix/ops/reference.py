@@ -20,6 +20,19 @@ class PowqmixHead(NamedTuple):
     target: Tensor  # [B, T] TD(lambda) target y (Eq. 15)
 
 
+class PowqmixLoss(NamedTuple):
+    """The losses of a batch, and what a log should show: scalars []; means are over filled steps."""
+
+    tot: Tensor  # L_tot = 0.5 E[w (Q_tot - y)^2] (Eq. 12)
+    star: Tensor  # L_star = 0.5 E[(Q^* - y)^2] (Eq. 13)
+    recognizer: Tensor  # L_r = 0.5 E[(Q_r - y)^2] (Eq. 14)
+    q_tot_mean: Tensor
+    target_mean: Tensor
+    q_r_mean: Tensor
+    recognized_share: Tensor  # of steps with Q_r(a) >= Q_r(a_hat) - C
+    weight_mean: Tensor
+
+
 def select_q(agent_q: Tensor, avail_actions: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """agent_q [B,T,N,A], avail_actions u8 [B,T,N,A], actions i64 [B,T,N] -> q_taken, q_max, greedy, each [B,T,N].
 
@@ -104,3 +117,42 @@ def weighted_loss(value: Tensor, target: Tensor, share: Tensor, weight: Tensor |
     error = torch.where(counted, value - target.detach(), 0.0)
     factor = share if weight is None else torch.where(counted, share * weight, 0.0)
     return 0.5 * (factor.detach() * error.square()).sum()
+
+
+def powqmix_loss(
+    q_tot: Tensor,
+    q_star: Tensor | None,
+    scales: Tensor,
+    state_value: Tensor,
+    q_taken: Tensor,
+    q_max: Tensor,
+    next_value: Tensor,
+    reward: Tensor,
+    discount: Tensor,
+    filled: Tensor,
+    share: Tensor,
+    *,
+    td_lambda: float,
+    recognition_tolerance: float,
+    recognized_weight: float,
+    other_weight: float,
+) -> PowqmixLoss:
+    """scales, q_taken, q_max [B,T,N], the rest [B,T] -> the three losses (Eq. 12-14), and means, each []."""
+    head = powqmix_head(
+        scales, state_value, q_taken, q_max, next_value, reward, discount, filled,
+        td_lambda=td_lambda, recognition_tolerance=recognition_tolerance,
+        recognized_weight=recognized_weight, other_weight=other_weight,
+    )  # fmt: skip
+    mask = filled.bool() & (share != 0)
+    advantages = torch.where(mask.unsqueeze(-1), scales * (q_taken - q_max), 0.0).sum(dim=-1)
+    recognized = (advantages >= -recognition_tolerance).to(head.target.dtype)
+
+    def mean(values: Tensor) -> Tensor:
+        return (torch.where(mask, share * values, 0.0)).sum().detach()
+
+    return PowqmixLoss(
+        weighted_loss(q_tot, head.target, share, head.joint_weight),
+        q_tot.new_zeros(()) if q_star is None else weighted_loss(q_star, head.target, share),
+        weighted_loss(head.q_r, head.target, share),
+        mean(q_tot), mean(head.target), mean(head.q_r), mean(recognized), mean(head.joint_weight),
+    )  # fmt: skip

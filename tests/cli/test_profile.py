@@ -53,7 +53,7 @@ def test_kernels_report_both_implementations_and_that_they_agree(command: Comman
     report = command("profile", "kernels", *FAST).json
     assert report["shape"] == {"B": 4, "T": 12, "N": 2, "A": 6, "K": 32}
     assert {row["op"].partition(",")[0] for row in report["rows"]} == {
-        "select_q", "hyper_scales", "monotonic_mix", "td_lambda_target", "powqmix_head",
+        "select_q", "hyper_scales", "monotonic_mix", "td_lambda_target", "powqmix_head", "powqmix_loss",
     }  # fmt: skip
     for row in report["rows"]:
         assert row["ratio"] == pytest.approx(row["reference_ms"] / row["ms"])

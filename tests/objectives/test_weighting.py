@@ -41,10 +41,26 @@ def judged(**changes: list[float] | list[bool]) -> Judged:
 
 
 def weights(weighting: Weighting, seen: Judged) -> list[float]:
-    result = weigh(weighting, batch(), seen)
+    result = weigh(weighting, seen)
     assert result.joint_weight.dtype == torch.float32
     assert (result.joint_weight == 5).equal(result.recognized)
     return result.joint_weight[0].tolist()
+
+
+def weights_in_the_loss(weighting: Weighting, data: Transitions, seen: Judged) -> torch.Tensor:
+    """w [T], read off the slopes of the loss where Q_tot is 1 above its target."""
+    q_tot = (seen.target + 1).requires_grad_()
+    losses = weighting.losses(data, q_tot, seen, weighted=True)
+    slope = torch.autograd.grad(losses.total, q_tot)[0]
+    weight = (slope / data.share)[0]
+    assert losses.metrics["weight_mean"].item() == float(weight.mean())
+    assert losses.metrics["recognized_share"].item() == float((weight == 5).float().mean())
+    return weight
+
+
+def test_the_weights_are_those_in_the_loss() -> None:
+    seen = judged(is_greedy=[True, False, True, False])
+    assert weights_in_the_loss(GreedyWeighting(5, 0.5), batch(), seen).tolist() == [5, 0.5, 5, 0.5]
 
 
 def test_uniform_gives_all_the_same() -> None:
@@ -74,7 +90,7 @@ def test_the_recognizer_recognizes_the_greedy_action_and_ties_whatever_it_has_le
         taken = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [1.0, 0.5], [-3.0, 1.0]]])
         best = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]])  # the second ties with a_hat
         seen = Judged(**{**vars(judged()), "taken": taken, "best": best})
-        assert weights(weighting, seen) == [5, 5, 0.5, 0.5]
+        assert weights_in_the_loss(weighting, batch(), seen).tolist() == [5, 5, 0.5, 0.5]
 
 
 def test_the_recognizer_recognizes_what_is_within_the_tolerance() -> None:
@@ -87,6 +103,6 @@ def test_the_recognizer_recognizes_what_is_within_the_tolerance() -> None:
     tolerance = float(-joint_advantage.sort().values[0, 1]) * 0.999999  # between the lowest two and the others
     weighting = RecognizerWeighting(net, 5, 0.5, td_lambda=0.6, recognition_tolerance=tolerance)
     seen = Judged(**{**vars(judged()), "taken": torch.zeros(B, T, N), "best": best})
-    result = weigh(weighting, data, seen)
-    assert torch.equal(result.recognized, joint_advantage >= -tolerance)
-    assert result.recognized.sum() == 2
+    recognized = weights_in_the_loss(weighting, data, seen) == 5
+    assert torch.equal(recognized, joint_advantage[0] >= -tolerance)
+    assert recognized.sum() == 2

@@ -117,15 +117,19 @@ def make(name: str, batch: int, steps: int, agents: int, width: int, seed: int, 
             "q_taken": q_max - below, "q_max": q_max,
         }  # fmt: skip
         case = Case(name, ops.powqmix_head, reference.powqmix_head, inputs, HEAD, ("scales", "state_value"))
+    if name == "powqmix_loss":
+        inputs |= {"q_tot": normal(batch, steps), "q_star": normal(batch, steps), "share": filled / filled.sum()}
+        learn = ("q_tot", "q_star", "scales", "state_value")
+        case = Case(name, ops.powqmix_loss, reference.powqmix_loss, inputs, HEAD, learn, (0, 1, 2))
     if hostile:
         padding = filled == 0
         for field, poison in (("reward", torch.nan), ("next_value", torch.inf), ("discount", torch.nan)):
             inputs[field][padding] = poison
-        for field in ("q_taken", "q_max", "state_value", "scales"):
+        for field in ("q_taken", "q_max", "state_value", "scales", "q_tot", "q_star"):
             if field in inputs:
                 inputs[field][padding] = torch.nan
     return case
 
 
-NAMES = ("select_q", "hyper_scales", "powqmix_head", "td_lambda_target", "monotonic_mix", "weighted_loss")
-DIFFERENTIABLE = ("select_q", "hyper_scales", "powqmix_head", "monotonic_mix", "weighted_loss")
+DIFFERENTIABLE = ("select_q", "hyper_scales", "powqmix_head", "monotonic_mix", "weighted_loss", "powqmix_loss")
+NAMES = (*DIFFERENTIABLE, "td_lambda_target")

@@ -20,7 +20,8 @@ def test_every_kernel_compiles(architecture: str, tmp_path: Path) -> None:
         done = subprocess.run(
             [
                 "nvcc", "-std=c++17", "-gencode", f"arch=compute_{architecture},code=sm_{architecture}",
-                "-Werror", "all-warnings", "-I", ROOT / "csrc" / "include", "-c", source, "-o", tmp_path / "out.o",
+                "-Werror", "all-warnings", "-I", ROOT / "csrc" / "include", "-I", ROOT / "csrc",
+                "-c", source, "-o", tmp_path / "out.o",
             ],
             capture_output=True, text=True,
         )  # fmt: skip

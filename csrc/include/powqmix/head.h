@@ -73,4 +73,35 @@ struct HeadConstants {
   float td_lambda, recognition_tolerance, recognized_weight, other_weight;
 };
 
+// sum lambda_i A_i >= -C: Q_r(s, a) >= Q_r(s, a_hat) - C, where V cancels (Eq. 11).
+POWQMIX_HD bool recognizes(const HeadConstants& c, float advantage) {
+  return advantage >= -c.recognition_tolerance;
+}
+POWQMIX_HD float joint_weight_of(const HeadConstants& c, float advantage) {
+  return recognizes(c, advantage) ? c.recognized_weight : c.other_weight;
+}
+
+// What powqmix_loss sums over steps, in this order: the losses of Q_tot, Q^* and Q_r, and the means of Q_tot,
+// y, Q_r, of being recognized and of the weight.
+constexpr int kLossSums = 8;
+
+// A step's part in each of them, and the slopes of its losses. `share` is its part in a mean, not 0.
+struct LossStep {
+  double sums[kLossSums];
+  float d_q_tot, d_q_star, d_q_r;
+};
+POWQMIX_HD LossStep loss_step(const HeadConstants& c, float share, float advantage, float state_value,
+                              float q_tot, float q_star, float target) {
+  const float weight = joint_weight_of(c, advantage), q_r = state_value + advantage;
+  const LossPart tot = squared_error(q_tot, target, share * weight);
+  const LossPart star = squared_error(q_star, target, share);
+  const LossPart recognizer = squared_error(q_r, target, share);
+  const double part = share;
+  return {{tot.loss, star.loss, recognizer.loss, part * q_tot, part * target, part * q_r,
+           recognizes(c, advantage) ? part : 0.0, part * weight},
+          tot.slope,
+          star.slope,
+          recognizer.slope};
+}
+
 }  // namespace powqmix

@@ -15,25 +15,41 @@ namespace powqmix {
 // What all kernels of a call are queued on; ignored on the CPU.
 using Stream = void*;
 
+// What the head reads. scales, q_taken, q_max: [B, T, N], the others [B, T].
+struct HeadInputs {
+  const float *scales, *state_value, *q_taken, *q_max, *next_value, *reward, *discount;
+  const uint8_t* filled;
+};
+
+// What powqmix_loss reads beside the head's inputs, and what it writes. All [B, T] unless said otherwise; the
+// gradients are those of the three losses, each of its own. What is optional may be null.
+struct LossTensors {
+  const float *q_tot, *q_star, *share;  // q_star is optional; share is 0 on unfilled steps
+  float *target, *d_q_tot, *d_q_star;   // d_q_star goes with q_star
+  float *d_scales, *d_state_value;      // d_scales [B, T, N]; optional, both or neither
+  float* sums;                          // [kLossSums]
+  double* sums_of_episodes;             // [B, kLossSums], scratch of the CUDA kernel
+};
+
 #define POWQMIX_OPS                                                                                         \
-  /* agent_q [rows, A], avail u8 [rows, A], actions i64 [rows] -> q_taken, q_max [rows], greedy i64 [rows]  \
-   */                                                                                                       \
+  /* agent_q [rows, A], avail u8 [rows, A], actions i64 [rows] -> q_taken, q_max [rows], greedy i64 [rows], \
+   * best i32 [rows]: greedy, and -1 where no action is legal */                                            \
   void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail,                    \
-                const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy, Stream stream);      \
-  /* any_legal u8 [rows] is read from avail; d_agent_q [rows, A] is written whole */                        \
-  void select_q_backward(int64_t rows, int n_actions, const uint8_t* avail, const int64_t* actions,         \
-                         const int64_t* greedy, const float* d_taken, const float* d_max, float* d_agent_q, \
-                         Stream stream);                                                                    \
+                const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy, int32_t* best,       \
+                Stream stream);                                                                             \
+  /* d_agent_q [rows, A] is written whole; d_taken or d_max may be null: 0 */                               \
+  void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,          \
+                         const float* d_taken, const float* d_max, float* d_agent_q, Stream stream);        \
   /* w1 [rows, N, K], w2 [rows, K] -> scales [rows, N] */                                                   \
   void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales, \
                     Stream stream);                                                                         \
   void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,       \
                              const float* d_scales, float* d_w1, float* d_w2, Stream stream);               \
-  /* scales, q_taken, q_max [B, T, N], the others [B, T] -> q_r, joint_weight, target [B, T] */             \
-  void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const float* scales,           \
-                    const float* state_value, const float* q_taken, const float* q_max,                     \
-                    const float* next_value, const float* reward, const float* discount,                    \
-                    const uint8_t* filled, float* q_r, float* joint_weight, float* target, Stream stream);  \
+  /* -> q_r, joint_weight, target [B, T] */                                                                 \
+  void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in,          \
+                    float* q_r, float* joint_weight, float* target, Stream stream);                         \
+  void powqmix_loss(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in,          \
+                    const LossTensors& loss, Stream stream);                                                \
   /* d_scales = d_q_r A_i, d_state_value = d_q_r on filled steps, else 0 */                                 \
   void powqmix_head_backward(int64_t rows, int n_agents, const float* q_taken, const float* q_max,          \
                              const uint8_t* filled, const float* d_q_r, float* d_scales,                    \
