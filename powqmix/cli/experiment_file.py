@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,32 @@ def read_file(path: Path) -> ExperimentFile:
         raise ConfigError(
             f"{path}: {error}; its keys are {keys[0]}; of an algorithm {keys[1]}; of an environment {keys[2]}"
         ) from None
-    if not content.algorithms or not content.environments or not _seeds(content):
-        raise ConfigError(f"{path}: algorithms, environments and seeds must each name at least one")
+    axes = {
+        "algorithms": [_label(row) for row in content.algorithms],
+        "environments": [_label(row) for row in content.environments],
+        "seeds": [str(seed) for seed in seeds_of(content)],
+    }
+    for kind, names in axes.items():
+        folders = [_slug(name) for name in names]
+        repeated = [name for name, folder in zip(names, folders) if folders.count(folder) > 1]
+        if not names:
+            raise ConfigError(f"{path}: {kind} must name at least one")
+        if repeated:
+            raise ConfigError(
+                f"{path}: {kind} have {' and '.join(dict.fromkeys(repeated))} twice; give each a label of its own"
+            )
     return content
 
 
-def _seeds(content: ExperimentFile) -> list[int]:
+def seeds_of(content: ExperimentFile) -> list[int]:
+    """A number of seeds written out."""
     return list(range(content.seeds)) if isinstance(content.seeds, int) else content.seeds
+
+
+def _label(row: str | AlgorithmRow | EnvironmentRow) -> str:
+    if isinstance(row, str):
+        return row
+    return row.label or (row.algorithm if isinstance(row, AlgorithmRow) else row.env)
 
 
 def plan(path: Path, out: Path, assignments: Sequence[str] = ()) -> Experiment:
@@ -112,48 +131,55 @@ def plan(path: Path, out: Path, assignments: Sequence[str] = ()) -> Experiment:
     Raises ConfigError on the first thing that is wrong, before anything runs.
     """
     content = read_file(path)
-    algorithms = [AlgorithmRow(row) if isinstance(row, str) else row for row in content.algorithms]
-    environments = [EnvironmentRow(row) if isinstance(row, str) else row for row in content.environments]
-    for kind, labels in (
-        ("algorithms", [row.label or row.algorithm for row in algorithms]),
-        ("environments", [row.label or row.env for row in environments]),
-    ):
-        repeated = {label for label in labels if sum(_slug(label) == _slug(other) for other in labels) > 1}
-        if repeated:
-            raise ConfigError(f"{path}: {kind} named {' and '.join(sorted(repeated))} twice; give each its own label")
+    try:
+        runs = [
+            _plan_run(content, environment, algorithm, seed, out, assignments)
+            for seed in seeds_of(content)
+            for environment in content.environments
+            for algorithm in content.algorithms
+        ]
+        optional = {_label(row) for row in content.environments if not isinstance(row, str) and row.optional}
+        specs, left_out = _specs(runs, optional)
+        runs = [run for run in runs if run.env in specs]
+        for run in runs:
+            _check_same(run)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return Experiment(path.stem, content.about.strip(), path, tuple(runs), specs, left_out)
+
+
+def _plan_run(
+    content: ExperimentFile,
+    environment: str | EnvironmentRow,
+    algorithm: str | AlgorithmRow,
+    seed: int,
+    out: Path,
+    assignments: Sequence[str],
+) -> PlannedRun:
+    env = EnvironmentRow(environment) if isinstance(environment, str) else environment
+    row = AlgorithmRow(algorithm) if isinstance(algorithm, str) else algorithm
+    values = {**content.set, **env.set, **row.set}
+    texts = (*(f"{key}={json.dumps(value)}" for key, value in values.items()), *assignments)
+    preset = row.preset or env.preset or content.preset
+    config = configuration.resolve(env.env, row.algorithm, preset, assignments=texts, seed=seed)
+    folder = out / _slug(_label(env)) / _slug(_label(row)) / f"s{seed}"
+    return PlannedRun(_label(env), _label(row), seed, config, texts, folder)
+
+
+def _specs(runs: Sequence[PlannedRun], optional: Collection[str]) -> tuple[dict[str, EnvSpec], dict[str, str]]:
+    """The environments that can run here, and why others cannot. Raises ValueError on one that is not optional."""
     specs: dict[str, EnvSpec] = {}
     left_out: dict[str, str] = {}
-    runs: list[PlannedRun] = []
-    for seed in _seeds(content):
-        for environment in environments:
-            label = environment.label or environment.env
-            for algorithm in algorithms:
-                given = {**content.set, **environment.set, **algorithm.set}
-                texts = (*(f"{key}={json.dumps(value)}" for key, value in given.items()), *assignments)
-                preset = algorithm.preset or environment.preset or content.preset
-                try:
-                    config = configuration.resolve(
-                        environment.env, algorithm.algorithm, preset, assignments=texts, seed=seed
-                    )
-                except ConfigError as error:
-                    raise ConfigError(f"{path}: {error}") from None
-                if label not in specs and label not in left_out:
-                    try:
-                        specs[label] = envs.make(environment.env, **config.env).spec
-                    except (NotInstalled, ImportError, OSError) as error:
-                        if not environment.optional:
-                            raise ConfigError(f"{path}: {error}") from None
-                        left_out[label] = str(error)
-                    except ValueError as error:
-                        raise ConfigError(f"{path}: {error}") from None
-                if label in specs:
-                    name = algorithm.label or algorithm.algorithm
-                    folder = out / _slug(label) / _slug(name) / f"s{seed}"
-                    runs.append(PlannedRun(label, name, seed, config, texts, folder))
-    experiment = Experiment(path.stem, content.about.strip(), path, tuple(runs), specs, left_out)
     for run in runs:
-        _check_same(run)
-    return experiment
+        if run.env in specs or run.env in left_out:
+            continue
+        try:
+            specs[run.env] = envs.make(run.config.env_id, **run.config.env).spec
+        except (NotInstalled, ImportError, OSError) as error:
+            if run.env not in optional:
+                raise ValueError(str(error)) from None
+            left_out[run.env] = str(error)
+    return specs, left_out
 
 
 def _slug(label: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powqmix import config
+from powqmix import config, envs
+from powqmix.learner import checkpoint
 from powqmix.learner.length_groups import length_groups
 from powqmix.learner.update import Update
 from powqmix.objectives import OBJECTIVES
@@ -89,6 +91,25 @@ def test_a_resumed_update_goes_on_with_the_same_bits(algorithm: str, make_batch:
     learn(resumed, make_batch, range(5, 9))
     assert same(parameters(straight), parameters(resumed))
     assert np.array_equal(straight.policy_vector(), resumed.policy_vector())
+
+
+@pytest.mark.parametrize("algorithm", sorted(OBJECTIVES))
+def test_a_checkpoint_of_a_matrix_game_goes_on_with_the_same_bits(
+    algorithm: str, make_batch: Make, tmp_path: Path
+) -> None:
+    spec = envs.spec("matrix/powqmix")
+    batches = [make_batch(spec, 8, 1, seed=seed) for seed in range(5)]
+    straight = new(algorithm, spec=spec)
+    for batch in batches[:3]:
+        straight(batch, env_steps=0)
+    assert checkpoint.save(tmp_path, 3, {"update": straight.state_dict()})
+    resumed = new(algorithm, seed=7, spec=spec)
+    resumed.load_state_dict(checkpoint.load(tmp_path, 3)["update"])
+    for batch in batches[3:]:
+        straight(batch, env_steps=0)
+        resumed(batch, env_steps=0)
+    assert same(parameters(straight), parameters(resumed))
+    assert straight.joint_tables() == resumed.joint_tables()
 
 
 def test_the_policy_vector_is_the_agent_flat_and_a_copy(make_batch: Make) -> None:
