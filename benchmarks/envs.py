@@ -27,7 +27,6 @@ from machine import describe  # benchmarks/machine.py
 from powqmix import envs
 from powqmix.envs.native import NativeEnv
 
-
 # What a core should reach with 64 environments and more: goals for the maps that stand for the others.
 GOALS = {
     "skirmish/3m": 300_000, "skirmish/2s3z": 180_000, "skirmish/3s5z_vs_3s6z": 150_000, "skirmish/6h_vs_8z": 90_000,
