@@ -6,7 +6,8 @@
 
 The actions are uniformly random legal ones, drawn outside of the clock. A figure is `num_envs` divided by the wall time
 of one `env.step`, auto-resets included. Several rounds are measured, the settings in turn, so that what else the
-machine does falls on all alike; the table shows the median round and the best.
+machine does falls on all alike; the table shows the median round and the best. `--clock cpu` divides by this process's
+processor time instead, all threads together: what a core does on a machine that others use too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,13 @@ GOALS = {
 }  # fmt: skip
 
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
 class Contestant:
     """One setting: an environment, a batch size, a number of threads."""
 
-    def __init__(self, env_id: str, num_envs: int, num_threads: int) -> None:
+    def __init__(self, env_id: str, num_envs: int, num_threads: int, clock: Callable[[], float]) -> None:
         env = envs.make(env_id, num_envs, seed=1, num_threads=num_threads)
         assert isinstance(env, NativeEnv)
         self.env = env
@@ -45,10 +49,11 @@ class Contestant:
         self.what = {"env": env_id, "num_envs": num_envs, "num_threads": num_threads}
         self.rounds: list[float] = []
         self._step = 0
+        self._clock = clock
 
     def play(self, seconds: float) -> None:
         """One round: environment steps a second over at least `seconds` of stepping."""
-        clock, batches, spent = time.perf_counter, 0, 0.0
+        clock, batches, spent = self._clock, 0, 0.0
         while spent < seconds:
             actions = self.env.random_actions(2, self._step)
             self._step += 1
@@ -94,6 +99,7 @@ def main() -> None:
     parser.add_argument("--skirmish", action="store_true", help="the maps with a goal, and predator_prey")
     parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 64, 256])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--clock", default="wall", choices=sorted(CLOCKS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.2, help="of stepping, a round of one setting")
     parser.add_argument("--json", type=Path, help="file for command, date, machine, commit and every round")
@@ -102,7 +108,7 @@ def main() -> None:
     ids = [*GOALS, "predator_prey"] if arguments.skirmish else arguments.env
     settings = itertools.product(ids, arguments.num_envs, arguments.threads)
     # A thread beyond the number of environments is not started: such a row would repeat another.
-    contestants = [Contestant(*setting) for setting in settings if setting[2] <= setting[1]]
+    contestants = [Contestant(*setting, CLOCKS[arguments.clock]) for setting in settings if setting[2] <= setting[1]]
     busy = os.getloadavg()[0]
     for _ in range(arguments.rounds):
         for contestant in contestants:
@@ -115,6 +121,7 @@ def main() -> None:
             "command": "python " + " ".join(sys.argv),
             **describe(),
             "what": what,
+            "clock": arguments.clock,
             "load_average_before": round(busy, 2),  # programs that others ran on this machine meanwhile
             "results": results,
         }

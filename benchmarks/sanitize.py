@@ -62,9 +62,10 @@ def play(extension: Path, steps: int, num_threads: int) -> None:
     spec.loader.exec_module(module)
 
     from powqmix import envs
+    from powqmix.envs import native
     from powqmix.envs.skirmish_maps import map_names
 
-    assert envs.native._C.__file__ == str(extension)  # type: ignore[attr-defined]
+    assert native._C.__file__ == str(extension)
     games: list[tuple[str, dict[str, Any]]] = [(f"skirmish/{name}", OPTIONS) for name in map_names()]
     games += [("skirmish/10gen_terran_10v11", OPTIONS), ("skirmish/3m", {"mirror": True}), ("predator_prey", {})]
     games += [("matrix/powqmix", {})]

@@ -23,9 +23,9 @@ from .output import print_json, print_table
 class Flags:
     """Lists all environments with their sizes, or shows one with its options and rules.
 
-    Options are set on the command line with --set env.OPTION=VALUE. Examples:
+    Options are set on the command line with --set env.OPTION=VALUE. `powqmix envs check ID` plays one at random and
+    says whether it keeps its promises. Example:
         powqmix envs predator_prey
-        powqmix envs check skirmish/MMM2
     """
 
     id: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[ID]")] = ""
