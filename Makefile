@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | clean. Each does its own set-up: Python >= 3.10 and a C++ compiler are enough.
+# make demo | test | lint | bench | sanitize | clean. Each does its own set-up: Python >= 3.10 and a C++ compiler are enough.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,7 @@ DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 CPP := $(shell git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 2>/dev/null)
 NATIVE := $(wildcard csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu csrc/include/powqmix/*.h)
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench sanitize clean
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
@@ -26,8 +26,8 @@ $(STAMP): pyproject.toml setup.py CMakeLists.txt constraints.txt $(NATIVE)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test,lint]'
 	@touch $@
 
-demo: $(STAMP)  ## train a small policy within minutes; prints its return, draws its curve and an episode
-	@$(BIN)/powqmix-launch --env predator_prey --preset demo --seed 1 --run-dir $(DEMO)
+demo: $(STAMP)  ## train a small policy within minutes; prints its win rate, draws its curve and a battle
+	@$(BIN)/powqmix-launch --env skirmish/3m --preset demo --seed 1 --run-dir $(DEMO)
 	@$(BIN)/powqmix evaluate $(DEMO) --random
 	@$(BIN)/powqmix plot $(DEMO)
 	@$(BIN)/powqmix replay $(DEMO)
@@ -50,6 +50,9 @@ bench: $(STAMP)  ## every benchmark that fits in minutes; prints ratios
 	$(BIN)/python benchmarks/envs.py
 	$(BIN)/python benchmarks/actors.py
 	$(BIN)/python benchmarks/kernels.py
+
+sanitize: $(STAMP)  ## a million random steps under the address and undefined-behaviour sanitizers
+	$(BIN)/python benchmarks/sanitize.py
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist *.egg-info powqmix/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis $(STAMP)

@@ -400,9 +400,11 @@ def load_yaml(path: Path) -> dict[str, Any]:
 def presets_for(env_id: str) -> dict[str, dict[str, Any]]:
     """The presets that exist for an environment, by name.
 
-    A file presets/<family>.yaml maps preset names to values; `<family>` is the id up to the slash.
+    A file presets/<family>.yaml maps preset names to values; `<family>` is the id up to the slash. The real SMAC is
+    trained as its simulator is.
     """
-    source = resources.files("powqmix") / "presets" / f"{env_id.partition('/')[0]}.yaml"
+    family = env_id.partition("/")[0]
+    source = resources.files("powqmix") / "presets" / f"{'skirmish' if family == 'smac' else family}.yaml"
     if not source.is_file():
         return {"paper": {}}
     values = yaml.safe_load(source.read_text(encoding="utf-8"))

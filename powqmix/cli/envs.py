@@ -1,4 +1,4 @@
-"""`powqmix envs [ID]`: all environments with their sizes, or one with its options and rules."""
+"""`powqmix envs [ID]`: all environments with their sizes, or one with its options and rules; or `check ID`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tyro
 from powqmix import envs
 from powqmix.envs.registry import FAMILIES
 
+from . import envs_check
 from . import flags as command_line
 from .errors import CommandError
 from .flags import Switch
@@ -22,7 +23,8 @@ from .output import print_json, print_table
 class Flags:
     """Lists all environments with their sizes, or shows one with its options and rules.
 
-    Options are set on the command line with --set env.OPTION=VALUE. Example:
+    Options are set on the command line with --set env.OPTION=VALUE. `powqmix envs check ID` plays one at random and
+    says whether it keeps its promises. Example:
         powqmix envs predator_prey
     """
 
@@ -32,11 +34,15 @@ class Flags:
     """Print one JSON object."""
 
 
-def parse(arguments: Sequence[str]) -> Flags:
+def parse(arguments: Sequence[str]) -> Flags | envs_check.Flags:
+    if arguments and arguments[0] == "check":
+        return envs_check.parse(arguments[1:])
     return command_line.parse(Flags, "envs", arguments)
 
 
-def run(flags: Flags) -> int:
+def run(flags: Flags | envs_check.Flags) -> int:
+    if isinstance(flags, envs_check.Flags):
+        return envs_check.run(flags)
     known = envs.registered()
     if not flags.id or (flags.id in FAMILIES and flags.id not in known):
         _list([env_id for env_id in known if not flags.id or env_id.startswith(f"{flags.id}/")], flags.json)
@@ -82,7 +88,7 @@ def _list(ids: Sequence[str], json: bool) -> None:
     for d in described:
         if d["unavailable"] is not None:
             print(d["unavailable"])
-    print("powqmix envs ID shows options and rules; powqmix launch --env ID trains")
+    print("powqmix envs ID shows options and rules, powqmix envs check ID tries it; powqmix launch --env ID trains")
 
 
 def _show(details: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from .flags import Assignments, Number, PathFlag, Switch, Word
 from .flags import parse as parse_flags
 from .supervise import Supervisor, plan_processes
 
+DEFAULT_ENV = "skirmish/3s5z"
 # What a resumed run may change; the rest belongs to what its checkpoint and its stored episodes mean.
 CHANGEABLE = (
     "steps", "device", "threads", "log_interval_s", "actors.", "test.", "checkpoint.", "training.max_updates",
@@ -36,13 +37,13 @@ class Flags:
 
     Examples:
 
-        powqmix-launch --env predator_prey --actors 2 --steps 200000
+        powqmix-launch --env skirmish/3m --preset demo --actors 2
 
         powqmix-launch --resume --run-dir runs/NAME
     """
 
     env: Word = None
-    """environment id; `powqmix envs` lists them (default: predator_prey)"""
+    """environment id; `powqmix envs` lists them (default: skirmish/3s5z)"""
     algorithm: Word = None
     """powqmix, qmix, qplex, cw-qmix, resq, ...; `powqmix algorithms` lists them (default: powqmix)"""
     preset: Word = None
@@ -117,7 +118,7 @@ def run(flags: Flags) -> int:
 def new_configuration(flags: Flags) -> tuple[Config, list[str]]:
     """The configuration of a new run, and what the user should be told about it."""
     config = configuration.resolve(
-        flags.env or "predator_prey",
+        flags.env or DEFAULT_ENV,
         flags.algorithm or "powqmix",
         flags.preset or "paper",
         file=flags.config,

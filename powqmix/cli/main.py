@@ -21,7 +21,7 @@ COMMANDS = {
     "replay": "an episode of a run's policy as GIF, PNG or HTML",
     "profile": "throughput of learner, actors and kernels by stage",
     "algorithms": "list algorithms: what each is made of, its defaults, its paper",
-    "envs": "list environments with their sizes",
+    "envs": "list environments with their sizes, or check one",
     "doctor": "what works on this machine, what does not, and the remedy",
     "learner": "the learner alone",
     "actor": "actors alone, joining a learner",
@@ -33,7 +33,7 @@ def usage() -> str:
     return (
         f"powqmix {__version__}: POWQMIX as a high-throughput actor-learner system\n\n"
         f"usage: powqmix <command> [flags]      powqmix <command> --help explains each\n\n{rows}\n\n"
-        "start with:  powqmix launch --env predator_prey --actors 2 --steps 200000"
+        "start with:  powqmix launch --env skirmish/3m --preset demo --actors 2"
     )
 
 

@@ -26,6 +26,7 @@ class Row:
 # To add a family: a module with the four names of `Family`, and a row here. `<key>/<name>` or `<key>` are its ids.
 FAMILIES: dict[str, Row] = {
     "matrix": Row("powqmix.envs.matrix"),
+    "pettingzoo": Row("powqmix.envs.pettingzoo", open_ended=True),
     "predator_prey": Row("powqmix.envs.predator_prey"),
     "skirmish": Row("powqmix.envs.skirmish", open_ended=True),
     "smac": Row("powqmix.envs.smac"),

@@ -50,7 +50,7 @@ def _draw_predator_prey_env(env: Any, moment: Moment) -> Image:
 def _draw_skirmish_env(env: Any, moment: Moment) -> Image:
     from .render_skirmish import draw_frame, snapshot
 
-    return draw_frame(snapshot(env, ended=moment.ended), scale=16)
+    return draw_frame(snapshot(env, ended=moment.ended), scale=24, whole=False)
 
 
 # To give a family of environments a picture: a row here, by the part of its ids before the slash.

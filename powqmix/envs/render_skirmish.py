@@ -131,8 +131,11 @@ def _draw_shots(draw: ImageDraw.ImageDraw, shot: Snapshot, scale: int) -> None:
         a, b = _place(unit, scale), _place(shot.units[target], scale)
         heals = UNIT_TYPES[int(unit[6])] == "medivac"
         colour = _HEAL if heals else _SHOT[u >= shot.n_agents]
-        draw.line([a, b], fill=colour, width=max(2, scale // 8))
         angle = math.atan2(b[1] - a[1], b[0] - a[0])
+        # To the right of its own way, so that two who shoot at each other are two lines.
+        aside = (-0.12 * scale * math.sin(angle), 0.12 * scale * math.cos(angle))
+        a, b = (a[0] + aside[0], a[1] + aside[1]), (b[0] + aside[0], b[1] + aside[1])
+        draw.line([a, b], fill=colour, width=max(2, scale // 10))
         head = 0.5 * scale
         wings = [(b[0] - head * math.cos(angle + s), b[1] - head * math.sin(angle + s)) for s in (-0.45, 0.45)]
         draw.polygon([b, *wings], fill=colour)
@@ -171,8 +174,18 @@ def _draw_unit(draw: ImageDraw.ImageDraw, shot: Snapshot, u: int, scale: int, fo
             _draw_bar(draw, x, top, width, bar, part / limit, colour)
 
 
-def draw_frame(shot: Snapshot, *, scale: int = 20) -> Image.Image:
-    """One picture, 32 * scale pixels wide; who died in the step just played is crossed out where it fell."""
+def _battlefield(shot: Snapshot) -> tuple[int, int, int, int]:
+    """The columns and rows that hold all ground, and a cell of the wall around it: (west, north, east, south)."""
+    rows = [r for r, row in enumerate(shot.terrain) if row.strip("#")]
+    columns = [c for c in range(_CELLS) if any(row[c] != "#" for row in shot.terrain)]
+    return max(0, columns[0] - 1), max(0, rows[0] - 1), min(_CELLS, columns[-1] + 2), min(_CELLS, rows[-1] + 2)
+
+
+def draw_frame(shot: Snapshot, *, scale: int = 20, whole: bool = True) -> Image.Image:
+    """One picture, `scale` pixels a cell; who died in the step just played is crossed out where it fell.
+
+    whole: all 32 cells a side; else the battlefield alone, without the walls around it.
+    """
     header = 2 * scale
     field = Image.new("RGB", (_CELLS * scale, _CELLS * scale), _WALL)
     draw = ImageDraw.Draw(field)
@@ -191,7 +204,10 @@ def draw_frame(shot: Snapshot, *, scale: int = 20) -> Image.Image:
             _draw_unit(draw, shot, u, scale, small)
     _draw_shots(draw, shot, scale)
 
-    image = Image.new("RGB", (_CELLS * scale, _CELLS * scale + header), "white")
+    if not whole:
+        west, north, east, south = (scale * edge for edge in _battlefield(shot))
+        field = field.crop((west, north, east, south))
+    image = Image.new("RGB", (field.width, field.height + header), "white")
     image.paste(field, (0, header))
     draw = ImageDraw.Draw(image)
     alive = shot.units[:, 2] > 0

@@ -27,6 +27,7 @@ from powqmix.types import EnvSpec, derive_seed
 from . import skirmish
 from .base import ActionArray, Batch
 from .game_process import GameFailed, GameProcess
+from .python_env import PythonEnv
 from .skirmish_maps import map_names
 from .smac_installation import NotInstalled, find_installation
 
@@ -59,36 +60,25 @@ class Options:
                 raise ValueError(f"smac: {name} must be above 0, got {getattr(self, name)!r}")
 
 
-class Smac:
+class Smac(PythonEnv):
     """A BatchedEnv of E real games, each in its own process group."""
 
     def __init__(self, env_id: str, options: Options, batch: Batch) -> None:
-        self.spec = spec(env_id, options)
-        self.num_envs = batch.num_envs
+        super().__init__(spec(env_id, options), batch.num_envs)
         self._map = env_id.partition("/")[2]
         find_installation(self._map)  # raises with the remedy before anything starts
         self._options = options
         self._batch = batch
-        envs, agents, s = batch.num_envs, self.spec.n_agents, self.spec
-        self.obs = np.zeros((envs, agents, s.obs_size), np.float32)
-        self.state = np.zeros((envs, s.state_size), np.float32)
-        self.avail_actions = np.zeros((envs, agents, s.n_actions), np.uint8)
-        self.reward = np.zeros(envs, np.float32)
-        self.terminated, self.truncated, self.battle_won = (np.zeros(envs, np.uint8) for _ in range(3))
-        self.final_obs, self.final_state = self.obs.copy(), self.state.copy()
-        self.final_avail_actions = self.avail_actions.copy()
-        self._games: list[GameProcess | None] = [None] * envs
-        self._launches = [0] * envs
-        self._episodes = [0] * envs  # that the running process has begun
-        self._steps = [0] * envs  # of the running episode
+        self._games: list[GameProcess | None] = [None] * batch.num_envs
+        self._launches = [0] * batch.num_envs
+        self._episodes = [0] * batch.num_envs  # that the running process has begun
+        self._steps = [0] * batch.num_envs  # of the running episode
 
     def reset(self) -> None:
         """Starts a new episode in every environment, and the games that do not run yet. Raises GameFailed."""
         with _closing_on_failure(self.close):
             self._begin(list(range(self.num_envs)))
-        self.reward[:] = 0
-        for flags in (self.terminated, self.truncated, self.battle_won):
-            flags[:] = 0
+        self.clear_outcome()
 
     def step(self, actions: ActionArray) -> None:
         """Plays `actions` (int32 [E, N]).
@@ -96,7 +86,7 @@ class Smac:
         ValueError, and no change, on a wrong dtype, shape or an illegal action: the game never sees it. GameFailed if a
         game failed: all are closed then, and `reset` starts them anew.
         """
-        self._check(actions)
+        self.check_actions(actions)
         with _closing_on_failure(self.close):
             for e in range(self.num_envs):
                 self._game(e).ask("step", actions=actions[e].tolist())
@@ -115,22 +105,6 @@ class Smac:
         game = self._games[e]
         assert game is not None  # reset() started it, or no action would be legal
         return game
-
-    def _check(self, actions: ActionArray) -> None:
-        shape = (self.num_envs, self.spec.n_agents)
-        if not isinstance(actions, np.ndarray) or actions.dtype != np.int32 or actions.shape != shape:
-            got = (
-                f"{actions.dtype} {list(actions.shape)}" if isinstance(actions, np.ndarray) else type(actions).__name__
-            )
-            raise ValueError(f"{self.spec.id}: actions must be int32 {list(shape)}, got {got}")
-        inside = (actions >= 0) & (actions < self.spec.n_actions)
-        legal = np.take_along_axis(self.avail_actions, np.where(inside, actions, 0)[..., None], 2)[..., 0]
-        wrong = np.argwhere(~inside | (legal == 0))
-        if len(wrong):
-            e, n = wrong[0].tolist()
-            what = "is not legal now" if inside[e, n] else "does not exist"
-            allowed = " ".join(map(str, np.flatnonzero(self.avail_actions[e, n]))) or "none, call reset() first"
-            raise ValueError(f"{self.spec.id}: env {e}, agent {n}: action {actions[e, n]} {what}; legal: {allowed}")
 
     def _begin(self, which: list[int]) -> None:
         """Starts an episode in the environments `which`, side by side."""
@@ -207,8 +181,7 @@ class Smac:
         self.terminated[e], self.truncated[e] = decided, ended and not decided
         self.battle_won[e] = bool(answer["won"]) and ended
         if ended:
-            self.final_obs[e], self.final_state[e] = self.obs[e], self.state[e]
-            self.final_avail_actions[e] = self.avail_actions[e]
+            self.keep_final(e)
         return ended
 
     def _is_decided(self, answer: Mapping[str, Any]) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from powqmix import envs
 from powqmix.cli import envs as envs_command
+from powqmix.envs.base import ActionArray
+from powqmix.envs.native import NativeEnv
 
 if TYPE_CHECKING:
     from .conftest import Command
@@ -21,7 +24,8 @@ def test_all_environments_are_listed_with_their_sizes(command: Command) -> None:
         if row.pop("unavailable") is None:
             assert row == asdict(envs.spec(env_id))
         else:
-            assert "payoff" in envs.options(env_id)  # the one option without a default
+            # The one option without a default; a package that is not installed.
+            assert "payoff" in envs.options(env_id) or env_id.startswith("pettingzoo/")
 
 
 def test_table_has_a_row_for_each(command: Command) -> None:
@@ -66,3 +70,33 @@ def test_environment_whose_package_is_missing_is_listed_with_the_reason(
     assert result.code == 0
     assert "predator_prey needs a package; pip install it" in result.out
     assert "matrix/wqmix" in result.out
+
+
+@pytest.mark.parametrize("env_id", ["skirmish/3m", "matrix/powqmix", "predator_prey"])
+def test_check_finds_every_promise_kept(command: Command, env_id: str) -> None:
+    result = command("envs", "check", env_id, "--steps", "60", "--episodes", "64", "--json")
+    assert result.code == 0
+    assert result.json["kept"]
+    assert sum(check["kept"] is True for check in result.json["checks"]) >= 7
+
+
+def test_check_exits_with_1_on_a_broken_promise(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dishonest(NativeEnv):
+        def step(self, actions: ActionArray) -> None:
+            super().step(np.clip(actions, 0, self.spec.n_actions - 1))  # takes what does not exist
+
+    def make(env_id: str, num_envs: int, **arguments: Any) -> Dishonest:
+        return Dishonest(real(env_id, num_envs, **arguments).native)
+
+    real: Any = envs.make
+    monkeypatch.setattr(envs, "make", make)
+    result = command("envs", "check", "matrix/powqmix", "--steps", "5")
+    assert result.code == 1
+    assert next(line for line in result.out.splitlines() if "BROKEN" in line).strip().startswith("an action that does")
+
+
+def test_check_takes_options_of_the_environment(command: Command) -> None:
+    result = command("envs", "check", "matrix/custom", "--set", "env.payoff=[[1, 2], [3, 4]]", "--json")
+    assert result.json["checks"][-1]["seen"] == "4 joint actions, 0 wrong"
+    assert command("envs", "check", "matrix/custom").code == 2
+    assert "env.OPTION=VALUE" in command("envs", "check", "matrix/custom", "--set", "steps=3").err

@@ -83,7 +83,23 @@ def test_who_died_in_the_step_is_crossed_out_where_it_fell() -> None:
 def test_replay_can_draw_a_skirmish() -> None:
     env = battle("3m")
     image = draw(env, Moment(0, 0.0))
-    assert (pixels(image) == pixels(draw_frame(snapshot(env), scale=16))).all()
+    assert (pixels(image) == pixels(draw_frame(snapshot(env), scale=24, whole=False))).all()
+
+
+def test_walls_around_the_battlefield_can_be_left_out() -> None:
+    shot = snapshot(battle("3m"))  # a strip: ground in 16 of the 32 rows
+    whole, field = draw_frame(shot), draw_frame(shot, whole=False)
+    assert (whole.size, field.size) == ((32 * SCALE, 34 * SCALE), (32 * SCALE, (2 + 18) * SCALE))
+    top = (2 + 7) * SCALE  # north of it are 8 rows of wall, of which one stays
+    np.testing.assert_array_equal(pixels(field)[2 * SCALE :], pixels(whole)[top : top + 18 * SCALE])
+
+
+def test_two_who_shoot_at_each_other_are_two_lines() -> None:
+    s = scene([Unit("marine", 10, 16)], [Unit("marine", 15, 16)])
+    s.act(FIRST)
+    image = draw_frame(snapshot(s.env, 0))
+    assert near(image, 12.5, 16, (20, 80, 220)) > 10
+    assert near(image, 12.5, 16, (220, 40, 20)) > 10
 
 
 def test_outcome_and_step_are_written() -> None:

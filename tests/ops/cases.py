@@ -27,6 +27,7 @@ class Case:
     options: dict[str, Any]
     differentiable: tuple[str, ...]
     outputs: tuple[int, ...] = (0,)
+    rounding: float = 1e-3  # how large the numbers are whose difference it takes, at least: they are rounded before
 
     def run(self, **changed: Tensor) -> tuple[Tensor, ...]:
         return as_tuple(self.op(**{**self.inputs, **changed}, **self.options))
@@ -100,7 +101,7 @@ def make(name: str, batch: int, steps: int, agents: int, width: int, seed: int, 
         if hostile:
             for field, poison in (("value", torch.nan), ("target", torch.inf), ("weight", torch.nan)):
                 inputs[field][filled == 0] = poison
-        return Case(name, ops.weighted_loss, reference.weighted_loss, inputs, {}, ("value",))
+        return Case(name, ops.weighted_loss, reference.weighted_loss, inputs, {}, ("value",), rounding=1.0)
     terminated = torch.rand(batch, steps, generator=g) < 0.2
     inputs = {
         "next_value": normal(batch, steps) * 10, "reward": normal(batch, steps),
@@ -120,7 +121,7 @@ def make(name: str, batch: int, steps: int, agents: int, width: int, seed: int, 
     if name == "powqmix_loss":
         inputs |= {"q_tot": normal(batch, steps), "q_star": normal(batch, steps), "share": filled / filled.sum()}
         learn = ("q_tot", "q_star", "scales", "state_value")
-        case = Case(name, ops.powqmix_loss, reference.powqmix_loss, inputs, HEAD, learn, (0, 1, 2))
+        case = Case(name, ops.powqmix_loss, reference.powqmix_loss, inputs, HEAD, learn, (0, 1, 2), rounding=1.0)
     if hostile:
         padding = filled == 0
         for field, poison in (("reward", torch.nan), ("next_value", torch.inf), ("discount", torch.nan)):

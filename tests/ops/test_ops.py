@@ -31,21 +31,21 @@ def on(device: str, case: Case) -> Case:
     return dataclasses.replace(case, inputs={name: tensor.to(device) for name, tensor in case.inputs.items()})
 
 
-def close(got: Tensor, wanted: Tensor) -> None:
+def close(got: Tensor, wanted: Tensor, rounding: float = 1e-3) -> None:
     """Within 1e-5 of the largest value, which is what float32 sums of these lengths can promise."""
     assert got.shape == wanted.shape
     if got.dtype in (torch.int64, torch.uint8):
         assert torch.equal(got, wanted)
         return
     scale = float(wanted.abs().max()) if wanted.numel() else 1.0
-    torch.testing.assert_close(got.double(), wanted, rtol=1e-5, atol=1e-5 * max(scale, 1e-3))
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-5, atol=1e-5 * max(scale, rounding))
 
 
 def check_values(case: Case) -> None:
     results, wanted = case.run(), case.expected()
     assert len(results) == len(wanted)
     for got, exact in zip(results, wanted, strict=True):
-        close(got, exact)
+        close(got, exact, case.rounding)
 
 
 @ON_EACH_DEVICE

@@ -23,4 +23,4 @@ def test_an_op_equals_the_reference_at_any_size(
     check_values(case)
     if case.differentiable:
         for got, wanted in zip(case.gradients(exact=False), case.gradients(exact=True), strict=True):
-            close(got, wanted)
+            close(got, wanted, case.rounding)
