@@ -3,7 +3,8 @@
     python benchmarks/gru.py [--rows 1024] [--steps 200] [--threads 1 2] [--repeats 5] [--json FILE]
 
 All sides run in turns in one process, so that what else the machine does meets them alike; the ratio is that of the
-medians, to the faster of torch's two. `cpu` is the processor time of all threads, which waiting for a core leaves alone.
+medians, to the faster of torch's two. `cpu` is the processor time of all threads, which waiting for a core does not add
+to.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from machine import describe  # benchmarks/machine.py
 from torch import Tensor, nn
 
 from powqmix import ops
+from powqmix.process import keep_freed_memory
 
 FLOP_A_STEP = 36  # forward 12 H^2 a row and step where I = H, backward twice as much
 
@@ -64,7 +66,7 @@ def largest_difference(calls: dict[str, Callable[[], list[Tensor]]]) -> float:
     """Of ours from nn.GRU, relative to the largest number of each tensor (at least 1)."""
     ours, library = calls["ops.gru_sequence"](), calls["torch.nn.GRU"]()
     return max(
-        float((one - other).abs().max() / other.abs().max().clamp(min=1.0))
+        float((one - other).detach().abs().max() / other.detach().abs().max().clamp(min=1.0))
         for one, other in zip(ours, library, strict=True)
     )
 
@@ -95,6 +97,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the results")
     arguments = parser.parse_args()
     flop = FLOP_A_STEP * arguments.size**2 * arguments.rows * arguments.steps
+    keep_freed_memory()  # as the learner does
     calls = sides(arguments.rows, arguments.steps, arguments.size)
     torch.set_num_threads(max(arguments.threads))
     difference = largest_difference(calls)

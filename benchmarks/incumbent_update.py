@@ -136,9 +136,7 @@ class IncumbentUpdate:
         self.parameters = [p for module in modules for p in module.parameters()]
         self.optimiser = torch.optim.Adam(self.parameters, lr=training.learning_rate)
         self.recognizer_parameters = list(self.recognizer.parameters())
-        self.recognizer_optimiser = torch.optim.Adam(
-            self.recognizer_parameters, lr=training.recognizer_learning_rate
-        )
+        self.recognizer_optimiser = torch.optim.Adam(self.recognizer_parameters, lr=training.recognizer_learning_rate)
 
     def __call__(self, batch: EpisodeBatch) -> dict[str, float]:
         training, weighting = self.config.training, self.config.weighting
@@ -189,9 +187,7 @@ class IncumbentUpdate:
         following = torch.zeros_like(next_value[:, 0])
         for t in range(steps - 1, -1, -1):
             is_last = 1.0 if t == steps - 1 else 1.0 - filled[:, t + 1]
-            ahead = next_value[:, t] * is_last + (1 - is_last) * (
-                (1 - mix) * next_value[:, t] + mix * following
-            )
+            ahead = next_value[:, t] * is_last + (1 - is_last) * ((1 - mix) * next_value[:, t] + mix * following)
             following = filled[:, t] * (batch.reward[:, t] + gamma * (1 - terminated[:, t]) * ahead)
             targets[:, t] = following
         return targets

@@ -27,8 +27,8 @@ from machine import describe  # benchmarks/machine.py
 
 from powqmix import config, envs
 from powqmix.config import Config
-from powqmix.process import keep_freed_memory
 from powqmix.learner.update import Update
+from powqmix.process import keep_freed_memory
 from powqmix.types import EnvSpec, EpisodeBatch
 
 SHORTEST = 0.35  # of the limit
@@ -126,6 +126,15 @@ def measure(env: str, threads: int, repeats: int) -> dict[str, Any]:
     }
 
 
+def report_line(row: dict[str, Any]) -> str:
+    times, memory = row["s"], {name: 1e-6 * size for name, size in row["peak_bytes"].items()}
+    return (
+        f"{row['env']}, {row['threads']} threads: {times['powqmix']:.2f} s against {times['incumbent']:.2f} s, ratio "
+        f"{row['s_ratio']:.2f} ({row['cpu_s_ratio']:.2f} by cpu time); memory {memory['powqmix']:.0f} MB against "
+        f"{memory['incumbent']:.0f} MB; losses differ by {row['largest_difference']:.1e}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", nargs="+", default=["skirmish/3s5z_vs_3s6z", "skirmish/3m"])
@@ -146,10 +155,7 @@ def main() -> None:
             for key in ("s", "cpu_s", "peak_bytes"):
                 row[f"{key}_ratio"] = row[key]["incumbent"] / row[key]["powqmix"]
             results.append(row)
-            print(f"{env}, {threads} threads: {row['s']['powqmix']:.2f} s against {row['s']['incumbent']:.2f} s, "
-                  f"ratio {row['s_ratio']:.2f} ({row['cpu_s_ratio']:.2f} by cpu time); memory "
-                  f"{1e-6 * row['peak_bytes']['powqmix']:.0f} MB against {1e-6 * row['peak_bytes']['incumbent']:.0f} MB; "
-                  f"losses differ by {row['largest_difference']:.1e}", flush=True)  # fmt: skip
+            print(report_line(row), flush=True)
     if arguments.json:
         report = {
             **describe(), "command": " ".join(["python", *sys.argv]), "torch": torch.__version__,

@@ -40,9 +40,7 @@ def gru_sequence(
     return (out if x.dim() == 4 else out.squeeze(2)), last
 
 
-def _by_library(
-    x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
-) -> tuple[Tensor, Tensor]:
+def _by_library(x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor]:
     rows = x if x.dim() == 3 else x.transpose(1, 2).flatten(0, 1)
     out, last = torch.gru(
         rows, h0.unsqueeze(0).contiguous(), (w_ih, w_hh, b_ih, b_hh),
@@ -93,9 +91,7 @@ def _backward(
 
 class _GruSequence(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
         keep = any(ctx.needs_input_grad)
         out, gates = _forward(x, h0, w_ih, w_hh, b_ih, b_hh, keep)
         if keep:

@@ -32,9 +32,7 @@ def gru_inputs(rows: int, steps: int, inputs: int, hidden: int) -> tuple[nn.GRU,
 
 
 @pytest.mark.parametrize(("rows", "steps", "inputs", "hidden"), SIZES)
-def test_gru_sequence_is_torchs_gru_and_so_are_its_gradients(
-    rows: int, steps: int, inputs: int, hidden: int
-) -> None:
+def test_gru_sequence_is_torchs_gru_and_so_are_its_gradients(rows: int, steps: int, inputs: int, hidden: int) -> None:
     exact, leaves = gru_inputs(rows, steps, inputs, hidden)
     d_out, d_last = torch.randn(rows, steps, hidden), torch.randn(rows, hidden)
     out, last = ops.gru_sequence(*leaves)
@@ -55,7 +53,8 @@ def test_gru_sequence_takes_agents_side_by_side() -> None:
     beside = x.detach().view(5, 3, 9, 6).transpose(1, 2).contiguous().requires_grad_()
     out, last = ops.gru_sequence(beside, h0, *weights)
     wanted, wanted_last = ops.gru_sequence(x, h0, *weights)
-    assert torch.equal(out.transpose(1, 2).reshape(15, 9, 10), wanted) and torch.equal(last, wanted_last)
+    assert torch.equal(out.transpose(1, 2).reshape(15, 9, 10), wanted)
+    assert torch.equal(last, wanted_last)
     (d_beside,) = torch.autograd.grad(out.square().sum(), beside)
     (d_x,) = torch.autograd.grad(wanted.square().sum(), x)
     assert torch.equal(d_beside.transpose(1, 2).reshape(15, 9, 6), d_x)
