@@ -44,8 +44,8 @@ void gru_tiles_backward(const GruTilesBackward& call, int threads);
 // Weights as the tiles read them: panels of `width` columns one after the other, each row by row; gates are
 // padded to `hidden` columns, a multiple of the width, and inputs to `input`.
 struct GruPanels {
-  const float *w_ih, *w_hh;  // forward: [3 hidden / width][I or H][width]; backward: [input or hidden /
-                             // width][3 hidden][width]
+  // Forward: [3 hidden / width][I or H][width]. Backward: [input or hidden / width][3 hidden][width].
+  const float *w_ih, *w_hh;
   const float *b_ih, *b_hh;  // forward: [3 hidden]
 };
 

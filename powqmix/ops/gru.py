@@ -47,7 +47,7 @@ def _by_library(x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor,
         has_biases=True, num_layers=1, dropout=0.0, train=False, bidirectional=False, batch_first=True,
     )  # fmt: skip
     if x.dim() == 4:
-        out = out.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+        out = out.view(x.shape[0], x.shape[2], x.shape[1], -1).transpose(1, 2)
     return out, last.squeeze(0)
 
 
@@ -100,8 +100,10 @@ class _GruSequence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        d_x, *others = _backward(gradients[0], *ctx.saved_tensors, of_x=ctx.needs_input_grad[0])
-        return (d_x if ctx.needs_input_grad[0] else None, *others)
+        x, h0, w_ih, w_hh, out, gates = ctx.saved_tensors
+        of_x = ctx.needs_input_grad[0]
+        d_x, *others = _backward(gradients[0], x, h0, w_ih, w_hh, out, gates, of_x)
+        return (d_x if of_x else None, *others)
 
 
 _op = torch.library.custom_op("powqmix::gru_sequence", _forward, mutates_args=())
