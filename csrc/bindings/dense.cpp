@@ -10,7 +10,7 @@
 #include "cpu/adam.h"
 #include "cpu/agent_sequence.h"
 #include "cpu/critic_loss.h"
-#include "cpu/gru_sequence.h"
+#include "cpu/gru_tiles.h"
 #include "cpu/mixers.h"
 #include "cpu/recognizer_fit.h"
 
@@ -29,28 +29,31 @@ T* at(Address address) {
 const float* in(Address address) { return at<const float>(address); }
 float* out(Address address) { return at<float>(address); }
 
-using GruShape = std::tuple<int64_t, int64_t, int64_t, int64_t>;  // R, T, I, H
-GruSequenceShape gru_shape(const GruShape& s) {
-  return {std::get<0>(s), std::get<1>(s), std::get<2>(s), std::get<3>(s)};
+using GruShape = std::array<int64_t, 5>;  // groups, agents, T, I, H
+GruTilesShape gru_shape(const GruShape& s) { return {s[0], s[1], s[2], s[3], s[4]}; }
+
+// parameters and gradients: w_ih, w_hh, b_ih, b_hh
+void gru_forward(const GruShape& shape, const std::array<Address, 4>& parameters, Address x, Address h0,
+                 Address y, Address saved, int threads) {
+  const GruSequenceWeights weights{in(parameters[0]), in(parameters[1]), in(parameters[2]),
+                                   in(parameters[3])};
+  gru_tiles_forward({gru_shape(shape), weights, in(x), in(h0), out(y), out(saved)}, threads);
 }
 
-void gru_forward(const GruShape& shape, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Address x,
-                 Address h0, Address y, Address saved) {
-  gru_sequence_forward(gru_shape(shape), {in(w_ih), in(w_hh), in(b_ih), in(b_hh)}, in(x), in(h0), out(y),
-                       out(saved));
-}
-
-void gru_backward(const GruShape& shape, Address w_hh, Address h0, Address y, Address saved, Address d_y,
-                  Address d_gi, Address d_gh, Address previous, Address d_h0) {
-  gru_sequence_backward(gru_shape(shape), in(w_hh), in(h0), in(y), in(saved), in(d_y), out(d_gi), out(d_gh),
-                        out(previous), out(d_h0));
-}
-
-void gru_products(const GruShape& shape, Address w_ih, Address x, Address d_gi, Address d_gh,
-                  Address previous, Address d_x, Address d_w_ih, Address d_w_hh, Address d_b_ih,
-                  Address d_b_hh) {
-  gru_sequence_products(gru_shape(shape), in(w_ih), in(x), in(d_gi), in(d_gh), in(previous),
-                        {out(d_x), out(d_w_ih), out(d_w_hh), out(d_b_ih), out(d_b_hh)});
+void gru_backward(const GruShape& shape, const std::array<Address, 2>& weights, Address x, Address h0,
+                  Address y, Address saved, Address d_y, Address d_x, Address d_h0,
+                  const std::array<Address, 4>& gradients, int threads) {
+  gru_tiles_backward({gru_shape(shape),
+                      {in(weights[0]), in(weights[1]), nullptr, nullptr},
+                      in(x),
+                      in(h0),
+                      in(y),
+                      in(saved),
+                      in(d_y),
+                      out(d_x),
+                      out(d_h0),
+                      {nullptr, out(gradients[0]), out(gradients[1]), out(gradients[2]), out(gradients[3])}},
+                     threads);
 }
 
 using AgentShape = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool>;
@@ -200,7 +203,6 @@ void bind_dense(py::module_& m) {
   const auto unlocked = py::call_guard<py::gil_scoped_release>();
   m.def("gru_sequence_forward", gru_forward, unlocked);
   m.def("gru_sequence_backward", gru_backward, unlocked);
-  m.def("gru_sequence_products", gru_products, unlocked);
   m.def("agent_sequence_forward", agent_forward, unlocked);
   m.def("agent_sequence_backward", agent_backward, unlocked);
   m.def("monotonic_mixer_memory", [](const std::array<int, 5>& s) { return monotonic_shape(s).memory(); });

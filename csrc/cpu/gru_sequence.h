@@ -1,5 +1,5 @@
-// A GRU over whole sequences, forward and backward, on one core: torch.nn.GRU's function and gate order (r,
-// z, n).
+// The GRU of batches with few rows, as a part of the agent's single call (agent_sequence.h), on one core:
+// torch.nn.GRU's function and gate order (r, z, n). gru_tiles.h has the form for large batches.
 //
 // Rows are independent, so a block of them runs through all steps while its memory stays in the cache.
 #pragma once

@@ -35,17 +35,11 @@ class RecurrentAgent(nn.Module):
     def unroll(self, obs: Tensor, last_actions: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `forward`, with the hidden states beside the values: ([B, T, N, A], [B, T, N, H])."""
         self._check(obs, last_actions)
-        batch, steps, agents, _ = obs.shape
+        batch, _, agents, _ = obs.shape
         if agent_sequence.pays(obs):
             return self._unroll_in_one_call(obs, last_actions)
         x = functional.relu(self._first_layer(obs, last_actions), inplace=True)
-        # A row for each agent of each episode.
-        rows = x.transpose(1, 2).reshape(batch * agents, steps, -1)
-        hidden, _ = ops.gru_sequence(
-            rows, rows.new_zeros(batch * agents, self.policy.hidden_size),
-            *self._in_order[2:6],
-        )  # fmt: skip
-        hidden = hidden.view(batch, agents, steps, -1).transpose(1, 2)
+        hidden, _ = ops.gru_sequence(x, x.new_zeros(batch * agents, self.policy.hidden_size), *self._in_order[2:6])
         return self.fc_out(hidden), hidden
 
     def shape_of(self, obs: Tensor) -> agent_sequence.AgentShape:

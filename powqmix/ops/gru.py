@@ -1,6 +1,7 @@
 """gru_sequence: torch.nn.GRU's function over whole sequences.
 
-On the CPU a C++ kernel runs blocks of rows through all steps while they stay in the cache; on CUDA it is cuDNN's.
+On the CPU a C++ kernel takes tiles of rows through all steps while they and the weights stay in the cache; on CUDA it
+is cuDNN's. The agent of a batch with few rows is a single call of another kernel (ops/agent.py) and does not come here.
 """
 
 from __future__ import annotations
@@ -12,61 +13,9 @@ from torch import Tensor
 
 import powqmix._C as _C
 
-LIBRARY_PRODUCTS = 4096  # rows times steps from which a library's products pay for being called
+from .kernels import direct
 
-
-class _GruSequence(torch.autograd.Function):
-    """The CPU kernel with its gradient; all tensors float32 and contiguous."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        rows, steps, inputs = x.shape
-        hidden = h0.shape[1]
-        shape = (rows, steps, inputs, hidden)
-        out = x.new_empty(rows, steps, hidden)
-        keep = any(ctx.needs_input_grad)
-        saved = x.new_empty(rows, steps, 4 * hidden) if keep else None
-        _C.gru_sequence_forward(
-            shape, w_ih.data_ptr(), w_hh.data_ptr(), b_ih.data_ptr(), b_hh.data_ptr(), x.data_ptr(), h0.data_ptr(),
-            out.data_ptr(), 0 if saved is None else saved.data_ptr(),
-        )  # fmt: skip
-        if saved is not None:
-            ctx.save_for_backward(x, h0, w_ih, w_hh, out, saved)
-        return out, out[:, -1] if steps else h0
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        d_out, d_last = gradients
-        x, h0, w_ih, w_hh, out, saved = ctx.saved_tensors
-        rows, steps, inputs = x.shape
-        hidden = h0.shape[1]
-        shape = (rows, steps, inputs, hidden)
-        d_out = d_out.contiguous()
-        if steps and d_last is not None:
-            d_out = d_out.clone()
-            d_out[:, -1] += d_last
-        d_gi, d_gh = x.new_empty(rows, steps, 3 * hidden), x.new_empty(rows, steps, 3 * hidden)
-        previous = torch.empty_like(out)
-        d_h0 = torch.empty_like(h0) if ctx.needs_input_grad[1] else None
-        _C.gru_sequence_backward(
-            shape, w_hh.data_ptr(), h0.data_ptr(), out.data_ptr(), saved.data_ptr(), d_out.data_ptr(),
-            d_gi.data_ptr(), d_gh.data_ptr(), previous.data_ptr(), 0 if d_h0 is None else d_h0.data_ptr(),
-        )  # fmt: skip
-        if rows * steps < LIBRARY_PRODUCTS:
-            d_x, d_w_ih, d_w_hh = torch.empty_like(x), torch.empty_like(w_ih), torch.empty_like(w_hh)
-            d_b_ih, d_b_hh = x.new_empty(3 * hidden), x.new_empty(3 * hidden)
-            _C.gru_sequence_products(
-                shape, w_ih.data_ptr(), x.data_ptr(), d_gi.data_ptr(), d_gh.data_ptr(), previous.data_ptr(),
-                d_x.data_ptr(), d_w_ih.data_ptr(), d_w_hh.data_ptr(), d_b_ih.data_ptr(), d_b_hh.data_ptr(),
-            )  # fmt: skip
-        else:
-            of_x, of_h = d_gi.view(-1, 3 * hidden), d_gh.view(-1, 3 * hidden)
-            d_x = (of_x @ w_ih).view_as(x)
-            d_w_ih, d_w_hh = of_x.t() @ x.view(-1, inputs), of_h.t() @ previous.view(-1, hidden)
-            d_b_ih, d_b_hh = of_x.sum(0), of_h.sum(0)
-        return d_x, d_h0, d_w_ih, d_w_hh, d_b_ih, d_b_hh
+ROWS_PER_THREAD = 2048  # rows times steps below which another thread costs more than it takes over
 
 
 def gru_sequence(
@@ -74,29 +23,131 @@ def gru_sequence(
 ) -> tuple[Tensor, Tensor]:
     """x [R, T, I], h0 [R, H], w_ih [3H, I], w_hh [3H, H], b_ih and b_hh [3H] -> out [R, T, H], h_last [R, H].
 
-    The gates are in torch.nn.GRU's order (r, z, n). Differentiable in all six. Raises ValueError naming the tensor.
+    Or x [B, T, N, I] and h0 [B N, H] -> out [B, T, N, H], h_last [B N, H]: R = B N rows, of which N lie beside each
+    other at each step. The gates are in torch.nn.GRU's order (r, z, n). Differentiable in all six. On the CPU float32
+    has a kernel, which uses torch.get_num_threads() threads and gives the same bits with any number of them. Raises
+    ValueError naming the tensor.
     """
     _check(x, h0, w_ih, w_hh, b_ih, b_hh)
-    if x.is_cuda or x.dtype != torch.float32 or torch.compiler.is_compiling():
-        out, last = torch.gru(
-            x, h0.unsqueeze(0).contiguous(), (w_ih, w_hh, b_ih, b_hh),
-            has_biases=True, num_layers=1, dropout=0.0, train=False, bidirectional=False, batch_first=True,
-        )  # fmt: skip
-        return out, last.squeeze(0)
-    out, last = _GruSequence.apply(  # type: ignore[no-untyped-call]
-        x.contiguous(), h0.contiguous(), w_ih.contiguous(), w_hh.contiguous(), b_ih.contiguous(), b_hh.contiguous()
+    if x.is_cuda or x.dtype != torch.float32:
+        return _by_library(x, h0, w_ih, w_hh, b_ih, b_hh)
+    rows = x if x.dim() == 4 else x.unsqueeze(2)
+    if direct():
+        out: Tensor = _GruSequence.apply(rows, h0, w_ih, w_hh, b_ih, b_hh)  # type: ignore[no-untyped-call]
+    else:
+        out = _op(rows, h0, w_ih, w_hh, b_ih, b_hh)[0]
+    last = out[:, -1].flatten(0, 1) if x.shape[1] else h0
+    return (out if x.dim() == 4 else out.squeeze(2)), last
+
+
+def _by_library(x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor]:
+    rows = x if x.dim() == 3 else x.transpose(1, 2).flatten(0, 1)
+    out, last = torch.gru(
+        rows, h0.unsqueeze(0).contiguous(), (w_ih, w_hh, b_ih, b_hh),
+        has_biases=True, num_layers=1, dropout=0.0, train=False, bidirectional=False, batch_first=True,
+    )  # fmt: skip
+    if x.dim() == 4:
+        out = out.view(x.shape[0], x.shape[2], x.shape[1], -1).transpose(1, 2)
+    return out, last.squeeze(0)
+
+
+def _shape(x: Tensor, h0: Tensor) -> tuple[tuple[int, ...], int]:
+    """Sizes as the kernels take them, and how many threads."""
+    groups, steps, agents, inputs = x.shape
+    threads = min(torch.get_num_threads(), groups * agents * steps // ROWS_PER_THREAD)
+    return (groups, agents, steps, inputs, h0.shape[1]), max(1, threads)
+
+
+def _forward(
+    x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, keep: bool = True
+) -> tuple[Tensor, Tensor]:
+    """out [B, T, N, H], and the gates for the gradient in the kernel's own order (empty if they are not to be kept)."""
+    x, h0, *weights = (tensor.contiguous() for tensor in (x, h0, w_ih, w_hh, b_ih, b_hh))
+    shape, threads = _shape(x, h0)
+    out = x.new_empty(*x.shape[:3], h0.shape[1])
+    gates = x.new_empty(out.numel() * 4 if keep else 0)
+    _C.gru_sequence_forward(
+        shape, [w.data_ptr() for w in weights], x.data_ptr(), h0.data_ptr(), out.data_ptr(), gates.data_ptr(), threads
     )
-    return out, last
+    return out, gates
+
+
+def _backward(
+    d_out: Tensor, x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, out: Tensor, gates: Tensor, of_x: bool = True
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of x, h0, w_ih, w_hh, b_ih, b_hh; that of x is empty where not `of_x`."""
+    d_out, x, h0, w_ih, w_hh = (tensor.contiguous() for tensor in (d_out, x, h0, w_ih, w_hh))
+    shape, threads = _shape(x, h0)
+    d_x = torch.empty_like(x) if of_x else x.new_empty(0)
+    d_h0, d_w_ih, d_w_hh = torch.empty_like(h0), torch.empty_like(w_ih), torch.empty_like(w_hh)
+    d_b_ih, d_b_hh = w_ih.new_empty(w_ih.shape[0]), w_ih.new_empty(w_ih.shape[0])
+    _C.gru_sequence_backward(
+        shape, [w_ih.data_ptr(), w_hh.data_ptr()], x.data_ptr(), h0.data_ptr(), out.data_ptr(), gates.data_ptr(),
+        d_out.data_ptr(), d_x.data_ptr(), d_h0.data_ptr(),
+        [d.data_ptr() for d in (d_w_ih, d_w_hh, d_b_ih, d_b_hh)], threads,
+    )  # fmt: skip
+    return d_x, d_h0, d_w_ih, d_w_hh, d_b_ih, d_b_hh
+
+
+class _GruSequence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
+        keep = any(ctx.needs_input_grad)
+        out, gates = _forward(x, h0, w_ih, w_hh, b_ih, b_hh, keep)
+        if keep:
+            ctx.save_for_backward(x, h0, w_ih, w_hh, out, gates)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, h0, w_ih, w_hh, out, gates = ctx.saved_tensors
+        of_x = ctx.needs_input_grad[0]
+        d_x, *others = _backward(gradients[0], x, h0, w_ih, w_hh, out, gates, of_x)
+        return (d_x if of_x else None, *others)
+
+
+_op = torch.library.custom_op("powqmix::gru_sequence", _forward, mutates_args=())
+_op_backward = torch.library.custom_op("powqmix::gru_sequence_backward", _backward, mutates_args=())
+
+
+@_op.register_fake
+def _(
+    x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, keep: bool = True
+) -> tuple[Tensor, Tensor]:
+    out = x.new_empty(*x.shape[:3], h0.shape[1])
+    return out, x.new_empty(out.numel() * 4 if keep else 0)
+
+
+@_op_backward.register_fake
+def _(
+    d_out: Tensor, x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, out: Tensor, gates: Tensor, of_x: bool = True
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return (
+        x.new_empty(x.shape if of_x else (0,)), h0.new_empty(h0.shape), w_ih.new_empty(w_ih.shape),
+        w_hh.new_empty(w_hh.shape), w_ih.new_empty(w_ih.shape[0]), w_ih.new_empty(w_ih.shape[0]),
+    )  # fmt: skip
+
+
+def _keep_for_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs[:4], *output)
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(True)
+
+
+_op.register_autograd(
+    lambda ctx, d_out, _: (*_op_backward(d_out, *ctx.saved_tensors), None), setup_context=_keep_for_gradient
+)
 
 
 def _check(x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> None:
-    if x.dim() != 3:
-        raise ValueError(f"x must be [R, T, I], got shape {list(x.shape)}")
+    if x.dim() not in (3, 4):
+        raise ValueError(f"x must be [R, T, I] or [B, T, N, I], got shape {list(x.shape)}")
     if h0.dim() != 2:
         raise ValueError(f"h0 must be [R, H], got shape {list(h0.shape)}")
+    rows = x.shape[0] if x.dim() == 3 else x.shape[0] * x.shape[2]
     gates, hidden = 3 * h0.shape[1], h0.shape[1]
     for name, tensor, shape in (
-        ("h0", h0, (x.shape[0], hidden)), ("w_ih", w_ih, (gates, x.shape[2])), ("w_hh", w_hh, (gates, hidden)),
+        ("h0", h0, (rows, hidden)), ("w_ih", w_ih, (gates, x.shape[-1])), ("w_hh", w_hh, (gates, hidden)),
         ("b_ih", b_ih, (gates,)), ("b_hh", b_hh, (gates,)),
     ):  # fmt: skip
         if tensor.shape != shape:

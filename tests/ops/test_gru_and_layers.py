@@ -23,19 +23,20 @@ def close(got: torch.Tensor, wanted: torch.Tensor) -> None:
     )
 
 
-@pytest.mark.parametrize("library_products", [0, 10**9])
-@pytest.mark.parametrize(("rows", "steps", "inputs", "hidden"), SIZES)
-def test_gru_sequence_is_torchs_gru_and_so_are_its_gradients(
-    rows: int, steps: int, inputs: int, hidden: int, library_products: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gru_module, "LIBRARY_PRODUCTS", library_products)
+def gru_inputs(rows: int, steps: int, inputs: int, hidden: int) -> tuple[nn.GRU, list[torch.Tensor]]:
+    """torch's GRU in float64, and x, h0 and its parameters in float32 with gradients."""
     torch.manual_seed(0)
     exact = nn.GRU(inputs, hidden, batch_first=True).double()
-    x, h0 = torch.randn(rows, steps, inputs), torch.randn(rows, hidden)
+    tensors = (torch.randn(rows, steps, inputs), torch.randn(rows, hidden), *exact.parameters())
+    return exact, [t.float().detach().requires_grad_() for t in tensors]
+
+
+@pytest.mark.parametrize(("rows", "steps", "inputs", "hidden"), SIZES)
+def test_gru_sequence_is_torchs_gru_and_so_are_its_gradients(rows: int, steps: int, inputs: int, hidden: int) -> None:
+    exact, leaves = gru_inputs(rows, steps, inputs, hidden)
     d_out, d_last = torch.randn(rows, steps, hidden), torch.randn(rows, hidden)
-    leaves = [t.float().detach().requires_grad_() for t in (x, h0, *exact.parameters())]
     out, last = ops.gru_sequence(*leaves)
-    exact_x, exact_h0 = x.double().requires_grad_(), h0.double().requires_grad_()
+    exact_x, exact_h0 = (t.detach().double().requires_grad_() for t in leaves[:2])
     exact_out, exact_last = exact(exact_x, exact_h0.unsqueeze(0))
     close(out, exact_out)
     close(last, exact_last.squeeze(0))
@@ -45,6 +46,59 @@ def test_gru_sequence_is_torchs_gru_and_so_are_its_gradients(
     )
     for got, right in zip(gradients, wanted, strict=True):
         close(got, right)
+
+
+def test_gru_sequence_takes_agents_side_by_side() -> None:
+    _, (x, h0, *weights) = gru_inputs(15, 9, 6, 10)
+    beside = x.detach().view(5, 3, 9, 6).transpose(1, 2).contiguous().requires_grad_()
+    out, last = ops.gru_sequence(beside, h0, *weights)
+    wanted, wanted_last = ops.gru_sequence(x, h0, *weights)
+    assert torch.equal(out.transpose(1, 2).reshape(15, 9, 10), wanted)
+    assert torch.equal(last, wanted_last)
+    (d_beside,) = torch.autograd.grad(out.square().sum(), beside)
+    (d_x,) = torch.autograd.grad(wanted.square().sum(), x)
+    assert torch.equal(d_beside.transpose(1, 2).reshape(15, 9, 6), d_x)
+
+
+def test_gru_sequence_gives_the_same_bits_with_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gru_module, "ROWS_PER_THREAD", 1)
+    _, leaves = gru_inputs(157, 6, 20, 24)
+    found, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 2, 3, 2):
+            torch.set_num_threads(count)
+            out, _ = ops.gru_sequence(*leaves)
+            found.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
+    finally:
+        torch.set_num_threads(threads)
+    for others in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))
+
+
+def test_gru_sequence_without_a_gradient_gives_the_same() -> None:
+    _, leaves = gru_inputs(33, 7, 19, 33)
+    with torch.no_grad():
+        without = ops.gru_sequence(*leaves)[0]
+    assert torch.equal(without, ops.gru_sequence(*leaves)[0])
+
+
+def test_gru_sequence_is_a_registered_op() -> None:
+    _, (x, *others) = gru_inputs(5, 4, 3, 6)
+    arguments = (x.detach().unsqueeze(2).requires_grad_(), *others)
+    torch.library.opcheck(torch.ops.powqmix.gru_sequence.default, arguments)
+
+
+def test_a_compiled_gru_sequence_gives_what_the_op_gives() -> None:
+    _, leaves = gru_inputs(5, 4, 3, 6)
+    compiled = torch.compile(ops.gru_sequence, fullgraph=True, backend="aot_eager")
+    for got, wanted in zip(compiled(*leaves), ops.gru_sequence(*leaves), strict=True):
+        torch.testing.assert_close(got, wanted)
+        for of_got, right in zip(
+            torch.autograd.grad(got.square().sum(), leaves, retain_graph=True, allow_unused=True),
+            torch.autograd.grad(wanted.square().sum(), leaves, retain_graph=True, allow_unused=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(of_got, right)
 
 
 def test_gru_sequence_names_what_does_not_fit() -> None:

@@ -1,0 +1,168 @@
+"""A whole POWQMIX update against the same update written the usual way (benchmarks/incumbent_update.py).
+
+    python benchmarks/learner.py [--env skirmish/3s5z_vs_3s6z skirmish/3m] [--threads 1 2] [--repeats 3] [--json FILE]
+
+The batch is random, with episode lengths uniform in 0.35-1.0 of the limit. The times come from one process with both
+sides in turns; peak memory from a process for each side, above what the process held before its first update. `cpu` is
+the processor time of all threads, which waiting for a core leaves alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from incumbent_update import IncumbentUpdate  # benchmarks/incumbent_update.py
+from machine import describe  # benchmarks/machine.py
+
+from powqmix import config, envs
+from powqmix.config import Config
+from powqmix.learner.update import Update
+from powqmix.process import keep_freed_memory
+from powqmix.types import EnvSpec, EpisodeBatch
+
+SHORTEST = 0.35  # of the limit
+COMPARED = ("loss_tot", "loss_critic", "loss_recognizer", "grad_norm")
+
+
+def resolved(env: str) -> tuple[Config, EnvSpec]:
+    """The preset's configuration; the first update fits the recognizer as often as the others."""
+    found = config.resolve(env, "powqmix")
+    training = dataclasses.replace(found.training, recognizer_first_updates=found.training.recognizer_updates)
+    return dataclasses.replace(found, training=training), envs.spec(found.env_id, **found.env)
+
+
+def random_batch(spec: EnvSpec, size: int) -> EpisodeBatch:
+    """Episodes in the ascending order that a replay batch has; every step has a legal action, padding is zero."""
+    torch.manual_seed(0)
+    limit, agents, width = spec.episode_limit, spec.n_agents, spec.n_actions
+    lengths = (torch.rand(size) * (1 - SHORTEST) + SHORTEST).mul(limit).round().long().sort().values
+    steps = int(lengths[-1])
+    filled = (torch.arange(steps) < lengths.unsqueeze(1)).to(torch.uint8)
+    seen = (torch.arange(steps + 1) <= lengths.unsqueeze(1)).float()
+    avail = (torch.rand(size, steps + 1, agents, width) < 0.6).to(torch.uint8)
+    avail[..., 0] = 1
+    actions = torch.rand(size, steps, agents, width).mul(avail[:, :-1]).argmax(3)
+    terminated = torch.zeros_like(filled)
+    terminated[torch.arange(size), lengths - 1] = 1
+    return EpisodeBatch(
+        obs=torch.randn(size, steps + 1, agents, spec.obs_size) * seen[:, :, None, None],
+        state=torch.randn(size, steps + 1, spec.state_size) * seen.unsqueeze(2),
+        avail_actions=avail * seen[:, :, None, None].to(torch.uint8),
+        actions=actions * filled.unsqueeze(2),
+        reward=torch.rand(size, steps) * filled,
+        terminated=terminated,
+        filled=filled,
+        filled_count=int(filled.sum()),
+        lengths=tuple(lengths.tolist()),
+    )
+
+
+def sides(env: str) -> dict[str, Callable[[], dict[str, float]]]:
+    """Name -> a call that takes one update and gives its losses."""
+    cfg, spec = resolved(env)
+    batch = random_batch(spec, cfg.training.batch_size)
+    update = Update(cfg, spec, torch.device("cpu"))
+    incumbent = IncumbentUpdate(update)
+
+    def ours() -> dict[str, float]:
+        update(batch, cfg.weighting.warmup_steps)
+        found = update.metrics()
+        return {name: found[name] for name in COMPARED}
+
+    return {"powqmix": ours, "incumbent": lambda: incumbent(batch)}
+
+
+def peak_memory(env: str, side: str, threads: int) -> int:
+    """Bytes that updates of one side add to a process, in a process of its own."""
+    command = [sys.executable, __file__, "--env", env, "--threads", str(threads), "--memory-of", side]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def print_peak_memory(env: str, side: str) -> None:
+    call = sides(env)[side]
+    before = resident()
+    for _ in range(2):
+        call()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def measure(env: str, threads: int, repeats: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    calls = sides(env)
+    first = {name: call() for name, call in calls.items()}
+    wall: dict[str, list[float]] = {name: [] for name in calls}
+    cpu: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            wall_before, cpu_before = time.perf_counter(), time.process_time()
+            call()
+            wall[name].append(time.perf_counter() - wall_before)
+            cpu[name].append(time.process_time() - cpu_before)
+    ours, others = first["powqmix"], first["incumbent"]
+    return {
+        "env": env,
+        "threads": threads,
+        "losses": first,
+        "largest_difference": max(abs(ours[k] - others[k]) / max(1.0, abs(others[k])) for k in COMPARED),
+        "s": {name: statistics.median(times) for name, times in wall.items()},
+        "cpu_s": {name: statistics.median(times) for name, times in cpu.items()},
+        "peak_bytes": {name: peak_memory(env, name, threads) for name in calls},
+    }
+
+
+def report_line(row: dict[str, Any]) -> str:
+    times, memory = row["s"], {name: 1e-6 * size for name, size in row["peak_bytes"].items()}
+    return (
+        f"{row['env']}, {row['threads']} threads: {times['powqmix']:.2f} s against {times['incumbent']:.2f} s, ratio "
+        f"{row['s_ratio']:.2f} ({row['cpu_s_ratio']:.2f} by cpu time); memory {memory['powqmix']:.0f} MB against "
+        f"{memory['incumbent']:.0f} MB; losses differ by {row['largest_difference']:.1e}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", nargs="+", default=["skirmish/3s5z_vs_3s6z", "skirmish/3m"])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="file for the results")
+    parser.add_argument("--memory-of", choices=["powqmix", "incumbent"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    if arguments.memory_of:
+        torch.set_num_threads(arguments.threads[0])
+        print_peak_memory(arguments.env[0], arguments.memory_of)
+        return
+    results = []
+    for env in arguments.env:
+        for threads in arguments.threads:
+            row = measure(env, threads, arguments.repeats)
+            for key in ("s", "cpu_s", "peak_bytes"):
+                row[f"{key}_ratio"] = row[key]["incumbent"] / row[key]["powqmix"]
+            results.append(row)
+            print(report_line(row), flush=True)
+    if arguments.json:
+        report = {
+            **describe(), "command": " ".join(["python", *sys.argv]), "torch": torch.__version__,
+            "repeats": arguments.repeats, "results": results,
+        }  # fmt: skip
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

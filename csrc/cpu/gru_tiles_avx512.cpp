@@ -1,0 +1,31 @@
+// The GRU's tiles in sixteen lanes, for AVX-512.
+#include "cpu/gru_tiles.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+namespace powqmix {
+namespace avx512 {
+
+namespace {
+
+#include "cpu/lanes_avx512.inc"
+
+constexpr int kMicroRows = 12;  // 12 rows of 2 vectors, 2 of weights and 1 of inputs: 27 of 32 registers
+constexpr int kTileRows = 24;
+
+#include "cpu/gru_tiles.inc"
+
+}  // namespace
+
+const GruTileKernels kGruTileKernels = {"avx512", kWidth,         kTileRows,      forward,
+                                        backward, forward_memory, backward_memory};
+
+}  // namespace avx512
+}  // namespace powqmix
+
+#else
+
+const powqmix::GruTileKernels powqmix::avx512::kGruTileKernels = {};
+
+#endif
