@@ -79,6 +79,12 @@ def read_curve(run: Path, metric: str) -> Curve:
     )
 
 
+def usual_metric(runs: Sequence[Path]) -> str:
+    """What these runs are judged by: the win rate in tests if any of them won one, else the return."""
+    won = any(line.get("test_win_rate") for run in runs for line in _lines(run / "metrics.jsonl"))
+    return "test_win_rate" if won else "test_return_mean"
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a metrics file; a torn last line, of a run that is going on or was killed, is left out."""
     try:

@@ -13,7 +13,7 @@ import tyro
 
 from . import figure
 from . import flags as command_line
-from .curves import Group, NoCurve, group_curves, read_curve
+from .curves import Group, NoCurve, group_curves, read_curve, usual_metric
 from .errors import CommandError
 from .flags import PathFlag, RunPaths, Switch, existing_run
 from .output import count, print_json, progress
@@ -32,8 +32,9 @@ class Flags:
     """Folders of the runs."""
     out: PathFlag = None
     """FILE.png; the SVG goes beside it. Without it learning_curves.png, in the run's folder if it is only one."""
-    metric: str = "test_return_mean"
-    """What to draw: test_return_mean, test_win_rate, return_mean, loss_tot, or any other number in metrics.jsonl."""
+    metric: str = ""
+    """What to draw: test_return_mean, test_win_rate, return_mean, loss_tot, or any other number in metrics.jsonl.
+    Without it the win rate in tests where something can be won, else the return."""
     title: str = ""
     """A heading above the figure."""
     json: Switch = False
@@ -53,16 +54,18 @@ def run(flags: Flags) -> int:
     if not out.parent.is_dir():
         raise CommandError(f"there is no folder {out.parent} to write {out.name} to; make it first", 2)
     try:
-        curves = [read_curve(existing_run(path), flags.metric) for path in dict.fromkeys(flags.runs)]
+        runs = [existing_run(path) for path in dict.fromkeys(flags.runs)]
+        metric = flags.metric or usual_metric(runs)
+        curves = [read_curve(run, metric) for run in runs]
         groups = group_curves(curves)
     except NoCurve as error:
         raise CommandError(str(error)) from None
     for notice in notices(groups):
         print(f"powqmix plot: {notice}", file=sys.stderr)
     with progress("drawing " + (f"{len(curves)} runs" if len(curves) > 1 else "one run"), 1):
-        svg = figure.draw(groups, flags.metric, flags.title, out)
+        svg = figure.draw(groups, metric, flags.title, out)
     if flags.json:
-        report = {"png": str(out), "svg": str(svg), "metric": flags.metric, "lines": [_describe(g) for g in groups]}
+        report = {"png": str(out), "svg": str(svg), "metric": metric, "lines": [_describe(g) for g in groups]}
         print_json(report)
     else:
         print(out, svg, sep="\n")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from powqmix.cli.curves import GRID_POINTS, NoCurve, group_curves, read_curve
+from powqmix.cli.curves import GRID_POINTS, NoCurve, group_curves, read_curve, usual_metric
 from powqmix.cli.figure import spread
 from powqmix.config import ConfigError
 
@@ -45,6 +45,14 @@ def test_step_reported_twice_keeps_the_later_value_and_order_is_by_step(tmp_path
     curve = read_curve(run, "test_return_mean")
     assert curve.steps.tolist() == [0, 100]
     assert curve.values.tolist() == [2.0, 3.0]
+
+
+def test_runs_are_judged_by_what_can_be_won(tmp_path: Path) -> None:
+    lost = [{**line, "test_win_rate": 0.0} for line in lines_of_tests([0, 100], [1.0, 2.0])]
+    runs = [write_run(tmp_path / "a", lines_of_tests([0], [1.0])), write_run(tmp_path / "b", lost)]
+    assert usual_metric(runs) == "test_return_mean"
+    won = write_run(tmp_path / "c", [*lost, {"test_env_steps": 200, "test_win_rate": 0.5}])
+    assert usual_metric([*runs, won]) == "test_win_rate"
 
 
 def test_torn_last_line_is_left_out_and_one_in_the_middle_is_named(tmp_path: Path) -> None:
