@@ -21,7 +21,7 @@ class RecognizerFit:
     """Minimises L_r (Eq. 14) by steps of Adam on the recognizer's parameters alone."""
 
     def __init__(self, recognizer: Recognizer, training: TrainingConfig) -> None:
-        self._recognizer = recognizer
+        self._recognizer, self._minibatches = recognizer, training.recognizer_minibatches
         parameters = list(recognizer.parameters())
         self._optimiser = FlatAdam(
             parameters, learning_rate=training.recognizer_learning_rate, max_norm=training.grad_clip
@@ -35,9 +35,16 @@ class RecognizerFit:
         self._gradient_addresses = [gradients[part].data_ptr() for part in PARTS]
 
     def start(self, rows: Regression, steps: int) -> None:
-        """Takes `steps` steps: where rows are few in a thread of its own, until `finish`; else before this returns."""
+        """Takes `steps` steps: where rows are few in a thread of its own, until `finish`; else before this returns.
+
+        With minibatches: one step on each of them. Every one has transitions of all episodes and times.
+        """
+        parts = min(self._minibatches, rows.state.shape[0])
+        if parts > 1:
+            self._fit_by_library([rows.every(parts, first) for first in range(parts)], 1)
+            return
         if rows.state.is_cuda or rows.state.shape[0] > NATIVE_ROWS:
-            self._fit_by_library(rows, steps)
+            self._fit_by_library([rows], steps)
             return
         net, adam = self._recognizer, self._optimiser
         sizes = (rows.state.shape[0], net.n_agents, net.n_actions, net.state_size, net.embed_size, net.hidden_size)
@@ -56,14 +63,15 @@ class RecognizerFit:
             self._running = None
         return self._result
 
-    def _fit_by_library(self, rows: Regression, steps: int) -> None:
-        skipped = torch.zeros((), device=rows.state.device)
-        norm = skipped
-        self._gradient.begin(rows)
-        for _ in range(steps):
-            self._gradient.compute()
-            norm, step_skipped = self._optimiser.step()
-            skipped = torch.maximum(skipped, step_skipped)
+    def _fit_by_library(self, parts: list[Regression], steps: int) -> None:
+        """`steps` steps on each part in turn."""
+        skipped = norm = torch.zeros((), device=parts[0].state.device)
+        for rows in parts:
+            self._gradient.begin(rows)
+            for _ in range(steps):
+                self._gradient.compute()
+                norm, step_skipped = self._optimiser.step()
+                skipped = torch.maximum(skipped, step_skipped)
         self._result = norm, skipped
 
     def state_dict(self) -> dict[str, Any]:

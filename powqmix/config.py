@@ -145,6 +145,7 @@ class TrainingConfig:
     target_update_interval: int = 200  # episodes [pymarl2]
     recognizer_updates: int = 10  # Adam steps a train step, on the same batch and targets [code]
     recognizer_first_updates: int = 20  # in the very first train step [code]
+    recognizer_minibatches: int = 1  # above 1: instead, one epoch over so many parts of the batch, a step on each
     samples_per_insert: float = 16.0  # sampled / inserted episodes: 1 update of 128 for 8 new [paper, pymarl2]
     max_updates: int = 0  # end after this many updates; 0: after `steps`
     publish_every_updates: int = 1  # lower parameter lag against copying; one copy costs about 0.01 ms
@@ -153,7 +154,7 @@ class TrainingConfig:
         _positive(
             "training", self, "batch_size", "learning_rate", "recognizer_learning_rate", "grad_clip",
             "target_update_interval", "samples_per_insert", "publish_every_updates", "recognizer_updates",
-            "recognizer_first_updates",
+            "recognizer_first_updates", "recognizer_minibatches",
         )  # fmt: skip
         _fraction("training", self, "gamma", "td_lambda")
         _require(self.max_updates >= 0, "training.max_updates", "at least 0", self.max_updates)

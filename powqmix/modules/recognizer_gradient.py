@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,11 @@ class Regression:
         if len(parts) == 1:
             return parts[0]
         return Regression(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Regression)))
+
+    def every(self, step: int, first: int) -> Regression:
+        """Every `step`-th row from `first` on, as a mean of its own."""
+        part = Regression(*(getattr(self, field.name)[first::step] for field in fields(Regression)))
+        return replace(part, share=part.share / part.share.sum())
 
 
 class RecognizerGradient:
