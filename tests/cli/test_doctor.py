@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import resource
 import sys
 from pathlib import Path
@@ -205,3 +206,16 @@ def test_machine_without_a_gpu_is_not_at_fault(monkeypatch: pytest.MonkeyPatch) 
     (found,) = gpu.gpu()
     assert (found.status, found.required) == (MISSING, False)
     assert "--device cpu" in found.text
+
+
+def test_rings_that_killed_runs_left_are_named_and_those_in_use_are_not(tmp_path: Path) -> None:
+    assert machine.abandoned_rings(tmp_path) == []
+    left, used = tmp_path / "powqmix-1.ring", tmp_path / "powqmix-2.ring"
+    for path in (left, used):
+        path.write_bytes(bytes(1 << 20))
+    with used.open("rb") as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        (finding,) = machine.abandoned_rings(tmp_path)
+    assert (finding.status, finding.required) == (WRONG, False)
+    assert "1 of killed runs" in finding.text
+    assert finding.remedy.endswith(f"rm {left}")

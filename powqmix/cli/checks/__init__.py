@@ -26,6 +26,7 @@ def all_checks(folder: Path) -> list[Check]:
         machine.processor,
         machine.memory,
         machine.shared_memory,
+        machine.abandoned_rings,
         lambda: machine.disk(folder),
         machine.open_files,
         working.round_trip,

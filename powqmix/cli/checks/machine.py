@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import resource
@@ -48,6 +49,27 @@ def shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
         remedy = "docker run --shm-size=16g, or mount -o remount,size=16g /dev/shm; else the ring lies on the disk"
         return Finding("shared memory", WRONG, text, remedy)
     return Finding("shared memory", OK, text)
+
+
+def abandoned_rings(folder: Path = SHARED_MEMORY) -> list[Finding]:
+    """Replay rings that no process has open: a killed run left them for --resume, and they take memory until then."""
+    left = [path for path in sorted(folder.glob("powqmix-*.ring")) if not _is_held(path)]
+    if not left:
+        return []
+    taken = sum(path.stat().st_blocks * 512 for path in left)
+    text = f"{len(left)} of killed runs in {folder} take {size(taken)} of memory"
+    remedy = "powqmix launch --resume RUN goes on with its ring; else rm " + " ".join(map(str, left))
+    return [Finding("replay rings", WRONG, text, remedy)]
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process has the ring's lock, or it cannot be asked."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
 
 
 def disk(folder: Path) -> Finding:
