@@ -20,7 +20,7 @@ void critic_loss(const CriticShape& shape, const CriticTensors<const float>& p, 
   agent_sequence_forward(s, p.agent, batch.obs, batch.last_actions, kept, q.data(), hidden.data());
   for (int64_t k = 0; k < values; ++k) taken[k] = q[k * A + batch.actions[k]];
   central_mixer_forward(shape.mixer(), p.mixer, taken.data(), batch.state, memory.data(), q_star.data());
-  cpu::weighted_loss(rows, q_star.data(), batch.target, batch.share, nullptr, loss, d_q_star.data(), nullptr);
+  cpu::weighted_loss(rows, q_star.data(), batch.target, batch.share, nullptr, loss, d_q_star.data(), 1);
   central_mixer_backward(shape.mixer(), p.mixer, g.mixer, batch.state, memory.data(), d_q_star.data(),
                          d_taken.data());
   q.assign(q.size(), 0.0f);  // from here on its gradient

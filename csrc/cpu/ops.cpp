@@ -1,10 +1,11 @@
-// The ops on the CPU: rows one after the other, in the calling thread.
+// The ops on the CPU: rows one after the other, in contiguous shares of the threads. A row has one writer and
+// its sums one order, so the number of threads changes no bit.
 #include "powqmix/ops.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "cpu/dense.h"
+#include "powqmix/thread_pool.h"
 
 namespace powqmix {
 namespace cpu {
@@ -18,15 +19,16 @@ int64_t last_filled(const uint8_t* filled, int64_t steps) {
   return last;
 }
 
-void targets_of_episode(int64_t steps, float td_lambda, const float* next_value, const float* reward,
-                        const float* discount, const uint8_t* filled, float* target) {
-  const int64_t last = last_filled(filled, steps);
-  std::fill(target + last + 1, target + steps, 0.0f);
+// Targets of the episode whose rows begin at `first`.
+void targets_of_episode(int64_t steps, float td_lambda, const HeadInputs& in, int64_t first, float* target) {
+  const int64_t last = last_filled(in.filled + first, steps);
+  std::fill(target + first + last + 1, target + first + steps, 0.0f);
   float later = 0.0f;
-  for (int64_t t = last; t >= 0; --t) {
-    later =
-        filled[t] ? td_lambda_step(reward[t], discount[t], next_value[t], later, td_lambda, t == last) : 0.0f;
-    target[t] = later;
+  for (int64_t row = first + last; row >= first; --row) {
+    later = in.filled[row] ? td_lambda_step(in.reward[row], in.discount[row], in.next_value[row], later,
+                                            td_lambda, row == first + last)
+                           : 0.0f;
+    target[row] = later;
   }
 }
 
@@ -35,106 +37,155 @@ float advantage_of_row(const HeadInputs& in, int64_t row, int n_agents) {
   return joint_advantage(in.scales + first, in.q_taken + first, in.q_max + first, n_agents);
 }
 
+void loss_of_episode(int64_t steps, int n_agents, HeadConstants constants, const HeadInputs& in,
+                     const LossTensors& loss, int64_t episode) {
+  const int64_t first = episode * steps;
+  double* sums = loss.sums_of_episodes + episode * kLossSums;
+  std::fill_n(sums, kLossSums, 0.0);
+  targets_of_episode(steps, constants.td_lambda, in, first, loss.target);
+  for (int64_t row = first; row < first + steps; ++row) {
+    LossStep step{};
+    if (in.filled[row] && loss.share[row] != 0.0f) {
+      const float target = loss.target[row];
+      step = loss_step(constants, loss.share[row], advantage_of_row(in, row, n_agents), in.state_value[row],
+                       loss.q_tot[row], loss.q_star != nullptr ? loss.q_star[row] : target, target);
+      for (int k = 0; k < kLossSums; ++k) sums[k] += step.sums[k];
+    }
+    loss.d_q_tot[row] = step.d_q_tot;
+    if (loss.q_star != nullptr) loss.d_q_star[row] = step.d_q_star;
+    if (loss.d_scales == nullptr) continue;
+    loss.d_state_value[row] = step.d_q_r;
+    for (int64_t i = row * n_agents; i < (row + 1) * n_agents; ++i) {
+      loss.d_scales[i] = step.d_q_r != 0.0f ? step.d_q_r * (in.q_taken[i] - in.q_max[i]) : 0.0f;
+    }
+  }
+}
+
+// body(first row, number of rows) over all rows, on the runner's threads where there are bytes enough to pay
+// for starting them.
+template <typename Body>
+void over_rows(Runner runner, int64_t rows, int64_t bytes_of_row, const Body& body) {
+  constexpr int64_t kBytesOfThread = int64_t{1} << 20;
+  const int64_t threads =
+      std::min<int64_t>(static_cast<int64_t>(runner), rows * bytes_of_row / kBytesOfThread);
+  if (threads <= 1) return body(0, rows);
+  ThreadPool pool(static_cast<int>(threads));
+  pool.for_ranges(rows, [&](int64_t begin, int64_t end) { body(begin, end - begin); });
+}
+
+const float* at(const float* optional, int64_t row) { return optional == nullptr ? nullptr : optional + row; }
+
 }  // namespace
 
 void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail, const int64_t* actions,
-              float* q_taken, float* q_max, int64_t* greedy, int32_t* best, Stream) {
-  dense_kernels().select_q(rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, best);
+              float* q_taken, float* q_max, int64_t* greedy, int32_t* best, Runner runner) {
+  over_rows(runner, rows, 5 * n_actions, [&](int64_t row, int64_t count) {
+    dense_kernels().select_q(count, n_actions, agent_q + row * n_actions, avail + row * n_actions,
+                             actions + row, q_taken + row, q_max + row, greedy + row, best + row);
+  });
 }
 
 void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,
-                       const float* d_taken, const float* d_max, float* d_agent_q, Stream) {
-  dense_kernels().select_q_backward(rows, n_actions, actions, best, d_taken, d_max, d_agent_q);
+                       const float* d_taken, const float* d_max, float* d_agent_q, Runner runner) {
+  over_rows(runner, rows, 4 * n_actions, [&](int64_t row, int64_t count) {
+    dense_kernels().select_q_backward(count, n_actions, actions + row, best + row, at(d_taken, row),
+                                      at(d_max, row), d_agent_q + row * n_actions);
+  });
 }
 
 void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales,
-                  Stream) {
-  dense_kernels().hyper_scales(rows, n_agents, embed, w1, w2, scales);
+                  Runner runner) {
+  over_rows(runner, rows, 4 * embed * (n_agents + 1), [&](int64_t row, int64_t count) {
+    dense_kernels().hyper_scales(count, n_agents, embed, w1 + row * n_agents * embed, w2 + row * embed,
+                                 scales + row * n_agents);
+  });
 }
 
 void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
-                           const float* d_scales, float* d_w1, float* d_w2, Stream) {
-  dense_kernels().hyper_scales_backward(rows, n_agents, embed, w1, w2, d_scales, d_w1, d_w2);
+                           const float* d_scales, float* d_w1, float* d_w2, Runner runner) {
+  over_rows(runner, rows, 8 * embed * (n_agents + 1), [&](int64_t row, int64_t count) {
+    const int64_t first = row * n_agents * embed;
+    dense_kernels().hyper_scales_backward(count, n_agents, embed, w1 + first, w2 + row * embed,
+                                          d_scales + row * n_agents, d_w1 + first, d_w2 + row * embed);
+  });
 }
 
 void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in, float* q_r,
-                  float* joint_weight, float* target, Stream) {
-  for (int64_t episode = 0; episode < shape.episodes; ++episode) {
-    const int64_t first = episode * shape.steps;
-    targets_of_episode(shape.steps, constants.td_lambda, in.next_value + first, in.reward + first,
-                       in.discount + first, in.filled + first, target + first);
-    for (int64_t row = first; row < first + shape.steps; ++row) {
-      if (!in.filled[row]) {
-        q_r[row] = joint_weight[row] = 0.0f;
-        continue;
+                  float* joint_weight, float* target, Runner runner) {
+  over_rows(runner, shape.episodes, shape.steps * (12 * n_agents + 28), [&](int64_t episode, int64_t count) {
+    for (const int64_t end = episode + count; episode < end; ++episode) {
+      const int64_t first = episode * shape.steps;
+      targets_of_episode(shape.steps, constants.td_lambda, in, first, target);
+      for (int64_t row = first; row < first + shape.steps; ++row) {
+        if (!in.filled[row]) {
+          q_r[row] = joint_weight[row] = 0.0f;
+          continue;
+        }
+        const float advantage = advantage_of_row(in, row, n_agents);
+        q_r[row] = in.state_value[row] + advantage;
+        joint_weight[row] = joint_weight_of(constants, advantage);
       }
-      const float advantage = advantage_of_row(in, row, n_agents);
-      q_r[row] = in.state_value[row] + advantage;
-      joint_weight[row] = joint_weight_of(constants, advantage);
     }
-  }
+  });
 }
 
+// The sums of an episode are added first, then those of the episodes, whoever computed them.
 void powqmix_loss(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in,
-                  const LossTensors& loss, Stream) {
-  double sums[kLossSums] = {};
-  for (int64_t episode = 0; episode < shape.episodes; ++episode) {
-    const int64_t first = episode * shape.steps;
-    targets_of_episode(shape.steps, constants.td_lambda, in.next_value + first, in.reward + first,
-                       in.discount + first, in.filled + first, loss.target + first);
-    for (int64_t row = first; row < first + shape.steps; ++row) {
-      LossStep step{};
-      if (in.filled[row] && loss.share[row] != 0.0f) {
-        const float target = loss.target[row];
-        step = loss_step(constants, loss.share[row], advantage_of_row(in, row, n_agents), in.state_value[row],
-                         loss.q_tot[row], loss.q_star != nullptr ? loss.q_star[row] : target, target);
-        for (int k = 0; k < kLossSums; ++k) sums[k] += step.sums[k];
-      }
-      loss.d_q_tot[row] = step.d_q_tot;
-      if (loss.q_star != nullptr) loss.d_q_star[row] = step.d_q_star;
-      if (loss.d_scales == nullptr) continue;
-      loss.d_state_value[row] = step.d_q_r;
-      for (int64_t i = row * n_agents; i < (row + 1) * n_agents; ++i) {
-        loss.d_scales[i] = step.d_q_r != 0.0f ? step.d_q_r * (in.q_taken[i] - in.q_max[i]) : 0.0f;
-      }
+                  const LossTensors& loss, Runner runner) {
+  over_rows(runner, shape.episodes, shape.steps * (16 * n_agents + 52), [&](int64_t episode, int64_t count) {
+    for (const int64_t end = episode + count; episode < end; ++episode) {
+      loss_of_episode(shape.steps, n_agents, constants, in, loss, episode);
     }
-  }
+  });
+  double sums[kLossSums] = {};
+  for (int64_t k = 0; k < shape.episodes * kLossSums; ++k) sums[k % kLossSums] += loss.sums_of_episodes[k];
   for (int k = 0; k < kLossSums; ++k) loss.sums[k] = static_cast<float>(sums[k]);
 }
 
 void powqmix_head_backward(int64_t rows, int n_agents, const float* q_taken, const float* q_max,
                            const uint8_t* filled, const float* d_q_r, float* d_scales, float* d_state_value,
-                           Stream) {
-  for (int64_t row = 0; row < rows; ++row) {
-    d_state_value[row] = filled[row] ? d_q_r[row] : 0.0f;
-    for (int64_t i = row * n_agents; i < (row + 1) * n_agents; ++i) {
-      d_scales[i] = filled[row] ? d_q_r[row] * (q_taken[i] - q_max[i]) : 0.0f;
+                           Runner runner) {
+  over_rows(runner, rows, 12 * n_agents + 9, [&](int64_t row, int64_t count) {
+    for (const int64_t end = row + count; row < end; ++row) {
+      d_state_value[row] = filled[row] ? d_q_r[row] : 0.0f;
+      for (int64_t i = row * n_agents; i < (row + 1) * n_agents; ++i) {
+        d_scales[i] = filled[row] ? d_q_r[row] * (q_taken[i] - q_max[i]) : 0.0f;
+      }
     }
-  }
+  });
 }
 
 void td_lambda_target(BatchShape shape, float td_lambda, const float* next_value, const float* reward,
-                      const float* discount, const uint8_t* filled, float* target, Stream) {
+                      const float* discount, const uint8_t* filled, float* target, Runner) {
+  HeadInputs in{};
+  in.next_value = next_value, in.reward = reward, in.discount = discount, in.filled = filled;
   for (int64_t first = 0; first < shape.rows(); first += shape.steps) {
-    targets_of_episode(shape.steps, td_lambda, next_value + first, reward + first, discount + first,
-                       filled + first, target + first);
+    targets_of_episode(shape.steps, td_lambda, in, first, target);
   }
 }
 
 void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const float* w1, const float* b1,
-                   const float* w2, const float* b2, float* q_tot, Stream) {
-  dense_kernels().monotonic_mix(rows, n_agents, embed, q, w1, b1, w2, b2, q_tot);
+                   const float* w2, const float* b2, float* q_tot, Runner runner) {
+  over_rows(runner, rows, 4 * embed * (n_agents + 2), [&](int64_t row, int64_t count) {
+    dense_kernels().monotonic_mix(count, n_agents, embed, q + row * n_agents, w1 + row * n_agents * embed,
+                                  b1 + row * embed, w2 + row * embed, b2 + row, q_tot + row);
+  });
 }
 
 void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
                             const float* b1, const float* w2, const float* d_q_tot, float* d_q, float* d_w1,
-                            float* d_b1, float* d_w2, Stream) {
-  dense_kernels().monotonic_mix_backward(rows, n_agents, embed, q, w1, b1, w2, d_q_tot, d_q, d_w1, d_b1,
-                                         d_w2);
+                            float* d_b1, float* d_w2, Runner runner) {
+  over_rows(runner, rows, 8 * embed * (n_agents + 2), [&](int64_t row, int64_t count) {
+    const int64_t agent = row * n_agents, first = agent * embed, of_row = row * embed;
+    dense_kernels().monotonic_mix_backward(count, n_agents, embed, q + agent, w1 + first, b1 + of_row,
+                                           w2 + of_row, d_q_tot + row, d_q + agent, d_w1 + first,
+                                           d_b1 + of_row, d_w2 + of_row);
+  });
 }
 
+// One thread: it reads four numbers a row, and the sum has one order.
 void weighted_loss(int64_t rows, const float* value, const float* target, const float* share,
-                   const float* weight, float* loss, float* gradient, Stream) {
+                   const float* weight, float* loss, float* gradient, Runner) {
   double sum = 0.0;
   for (int64_t row = 0; row < rows; ++row) {
     const float factor = share[row] == 0.0f  ? 0.0f

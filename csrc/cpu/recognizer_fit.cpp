@@ -140,7 +140,7 @@ void recognizer_evaluate(const RecognizerShape& shape, const RecognizerTensors<c
   Memory memory(shape);
   forward(shape, parameters, rows, memory);
   cpu::hyper_scales(shape.rows, shape.n_agents, shape.embed_size, memory.w1.data(), memory.w2.data(), scales,
-                    nullptr);
+                    1);
   std::copy(memory.value.begin(), memory.value.end(), state_value);
 }
 

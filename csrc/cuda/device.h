@@ -28,7 +28,7 @@ inline unsigned blocks_for(int64_t count, int of_block) {
   return static_cast<unsigned>((count + of_block - 1) / of_block);
 }
 
-inline cudaStream_t on(Stream stream) { return static_cast<cudaStream_t>(stream); }
+inline cudaStream_t on(Runner runner) { return reinterpret_cast<cudaStream_t>(runner); }
 
 // The smallest group of lanes, a power of two, that covers `size` elements, at most a warp.
 inline int lanes_for(int size) {

@@ -141,47 +141,47 @@ bool in_packs(int embed, Pointers... at) {
 }  // namespace
 
 void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales,
-                  Stream stream) {
+                  Runner runner) {
   const int64_t count = rows * n_agents;
   if (count == 0) return;
   const bool packs = in_packs(embed, w1, w2);
   const int lanes = lanes_for(packs ? embed / 4 : embed);
   const auto kernel = packs ? hyper_scales_kernel<4> : hyper_scales_kernel<1>;
-  kernel<<<blocks_for(count * lanes, kBlock), kBlock, 0, on(stream)>>>(count, n_agents, embed, lanes, w1, w2,
+  kernel<<<blocks_for(count * lanes, kBlock), kBlock, 0, on(runner)>>>(count, n_agents, embed, lanes, w1, w2,
                                                                        scales);
   check_launch("hyper_scales");
 }
 
 void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
-                           const float* d_scales, float* d_w1, float* d_w2, Stream stream) {
+                           const float* d_scales, float* d_w1, float* d_w2, Runner runner) {
   const int64_t count = rows * embed;
   if (count == 0) return;
   const bool packs = in_packs(embed, w1, w2, d_w1, d_w2);
   const auto kernel = packs ? hyper_scales_backward_kernel<4> : hyper_scales_backward_kernel<1>;
-  kernel<<<blocks_for(count / (packs ? 4 : 1), kBlock), kBlock, 0, on(stream)>>>(count, n_agents, embed, w1,
+  kernel<<<blocks_for(count / (packs ? 4 : 1), kBlock), kBlock, 0, on(runner)>>>(count, n_agents, embed, w1,
                                                                                  w2, d_scales, d_w1, d_w2);
   check_launch("hyper_scales backward");
 }
 
 void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const float* w1, const float* b1,
-                   const float* w2, const float* b2, float* q_tot, Stream stream) {
+                   const float* w2, const float* b2, float* q_tot, Runner runner) {
   if (rows == 0) return;
   const bool packs = in_packs(embed, w1, b1, w2);
   const int lanes = lanes_for(packs ? embed / 4 : embed);
   const auto kernel = packs ? monotonic_mix_kernel<4> : monotonic_mix_kernel<1>;
-  kernel<<<blocks_for(rows * lanes, kBlock), kBlock, 0, on(stream)>>>(rows, n_agents, embed, lanes, q, w1, b1,
+  kernel<<<blocks_for(rows * lanes, kBlock), kBlock, 0, on(runner)>>>(rows, n_agents, embed, lanes, q, w1, b1,
                                                                       w2, b2, q_tot);
   check_launch("monotonic_mix");
 }
 
 void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
                             const float* b1, const float* w2, const float* d_q_tot, float* d_q, float* d_w1,
-                            float* d_b1, float* d_w2, Stream stream) {
+                            float* d_b1, float* d_w2, Runner runner) {
   if (rows == 0) return;
   const bool packs = in_packs(embed, w1, b1, w2, d_w1, d_b1, d_w2);
   const int lanes = lanes_for(packs ? embed / 4 : embed);
   const auto kernel = packs ? monotonic_mix_backward_kernel<4> : monotonic_mix_backward_kernel<1>;
-  kernel<<<blocks_for(rows * lanes, kBlock), kBlock, 0, on(stream)>>>(rows, n_agents, embed, lanes, q, w1, b1,
+  kernel<<<blocks_for(rows * lanes, kBlock), kBlock, 0, on(runner)>>>(rows, n_agents, embed, lanes, q, w1, b1,
                                                                       w2, d_q_tot, d_q, d_w1, d_b1, d_w2);
   check_launch("monotonic_mix backward");
 }

@@ -134,28 +134,28 @@ __global__ void select_wide_backward_kernel(int64_t rows, int n_actions, const i
 }  // namespace
 
 void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail, const int64_t* actions,
-              float* q_taken, float* q_max, int64_t* greedy, int32_t* best, Stream stream) {
+              float* q_taken, float* q_max, int64_t* greedy, int32_t* best, Runner runner) {
   if (rows == 0) return;
   if (n_actions <= kTileActions) {
     const size_t shared_bytes = static_cast<size_t>(kRows) * n_actions * (sizeof(float) + 1);
-    select_tile_kernel<<<blocks_for(rows, kRows), kRows, shared_bytes, on(stream)>>>(
+    select_tile_kernel<<<blocks_for(rows, kRows), kRows, shared_bytes, on(runner)>>>(
         rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, best);
   } else {
-    select_wide_kernel<<<blocks_for(rows, kBlock / kWarp), kBlock, 0, on(stream)>>>(
+    select_wide_kernel<<<blocks_for(rows, kBlock / kWarp), kBlock, 0, on(runner)>>>(
         rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, best);
   }
   check_launch("select_q");
 }
 
 void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,
-                       const float* d_taken, const float* d_max, float* d_agent_q, Stream stream) {
+                       const float* d_taken, const float* d_max, float* d_agent_q, Runner runner) {
   if (rows == 0) return;
   if (n_actions <= kTileActions) {
     const size_t shared_bytes = static_cast<size_t>(kRows) * n_actions * sizeof(float);
-    select_tile_backward_kernel<<<blocks_for(rows, kRows), kRows, shared_bytes, on(stream)>>>(
+    select_tile_backward_kernel<<<blocks_for(rows, kRows), kRows, shared_bytes, on(runner)>>>(
         rows, n_actions, actions, best, d_taken, d_max, d_agent_q);
   } else {
-    select_wide_backward_kernel<<<blocks_for(rows, kBlock / kWarp), kBlock, 0, on(stream)>>>(
+    select_wide_backward_kernel<<<blocks_for(rows, kBlock / kWarp), kBlock, 0, on(runner)>>>(
         rows, n_actions, actions, best, d_taken, d_max, d_agent_q);
   }
   check_launch("select_q backward");

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kernels import check, check_rank, direct, kernel, stream
+from .kernels import check, check_rank, direct, kernel, runner
 from .reference import PowqmixHead
 
 
@@ -81,7 +81,7 @@ def _forward(
     batch, steps, agents = scales.shape
     outputs = tuple(scales.new_empty(batch, steps) for _ in range(3))
     kernel("powqmix_head", scales)(
-        batch, steps, agents, numbers, [t.data_ptr() for t in inputs], [t.data_ptr() for t in outputs], stream(scales)
+        batch, steps, agents, numbers, [t.data_ptr() for t in inputs], [t.data_ptr() for t in outputs], runner(scales)
     )
     return outputs[0], outputs[1], outputs[2]
 
@@ -91,7 +91,7 @@ def _backward(d_q_r: Tensor, q_taken: Tensor, q_max: Tensor, filled: Tensor) -> 
     d_scales, d_value = d_q_r.new_empty(q_taken.shape), d_q_r.new_empty(filled.shape)
     kernel("powqmix_head_backward", d_q_r)(
         filled.numel(), q_taken.shape[2], q_taken.data_ptr(), q_max.data_ptr(), filled.data_ptr(), d_q_r.data_ptr(),
-        d_scales.data_ptr(), d_value.data_ptr(), stream(d_q_r),
+        d_scales.data_ptr(), d_value.data_ptr(), runner(d_q_r),
     )  # fmt: skip
     return d_scales, d_value
 
@@ -102,7 +102,7 @@ def _target(next_value: Tensor, reward: Tensor, discount: Tensor, filled: Tensor
     target = reward.new_empty(reward.shape)
     kernel("td_lambda_target", reward)(
         reward.shape[0], reward.shape[1], td_lambda, next_value.data_ptr(), reward.data_ptr(), discount.data_ptr(),
-        filled.data_ptr(), target.data_ptr(), stream(reward),
+        filled.data_ptr(), target.data_ptr(), runner(reward),
     )  # fmt: skip
     return target
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kernels import check, check_rank, direct, kernel, stream
+from .kernels import check, check_rank, direct, kernel, runner
 
 
 def hyper_scales(w1: Tensor, w2: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def _forward(w1: Tensor, w2: Tensor) -> Tensor:
     batch, steps, agents, embed = w1.shape
     scales = w1.new_empty(batch, steps, agents)
     kernel("hyper_scales", w1)(
-        batch * steps, agents, embed, w1.data_ptr(), w2.data_ptr(), scales.data_ptr(), stream(w1)
+        batch * steps, agents, embed, w1.data_ptr(), w2.data_ptr(), scales.data_ptr(), runner(w1)
     )
     return scales
 
@@ -40,7 +40,7 @@ def _backward(d_scales: Tensor, w1: Tensor, w2: Tensor) -> tuple[Tensor, Tensor]
     d_w1, d_w2 = w1.new_empty(w1.shape), w2.new_empty(w2.shape)
     kernel("hyper_scales_backward", w1)(
         batch * steps, agents, embed, w1.data_ptr(), w2.data_ptr(), d_scales.data_ptr(), d_w1.data_ptr(),
-        d_w2.data_ptr(), stream(w1),
+        d_w2.data_ptr(), runner(w1),
     )  # fmt: skip
     return d_w1, d_w2
 

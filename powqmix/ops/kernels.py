@@ -37,9 +37,9 @@ def _on_device(device: torch.device, launch: Callable[..., Any]) -> Callable[...
     return guarded
 
 
-def stream(tensor: Tensor) -> int:
-    """The stream that kernels for `tensor` are queued on; 0 on the CPU."""
-    return torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else 0
+def runner(tensor: Tensor) -> int:
+    """Where kernels for `tensor` run: the current stream of its device, or how many threads of the CPU they may take."""
+    return torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else torch.get_num_threads()
 
 
 _checks_values = False

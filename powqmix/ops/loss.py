@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kernels import check, check_rank, direct, kernel, stream
+from .kernels import check, check_rank, direct, kernel, runner
 
 
 def weighted_loss(value: Tensor, target: Tensor, share: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -35,7 +35,7 @@ def _forward(value: Tensor, target: Tensor, share: Tensor, weight: Tensor | None
     addresses = [t.data_ptr() for t in inputs] + [0] * (4 - len(inputs))
     loss, gradient = value.new_empty(()), value.new_empty(value.shape)
     kernel("weighted_loss", value)(
-        value.numel(), addresses, loss.data_ptr(), gradient.data_ptr(), stream(value)
+        value.numel(), addresses, loss.data_ptr(), gradient.data_ptr(), runner(value)
     )  # fmt: skip
     return loss, gradient
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kernels import check, check_rank, direct, kernel, stream
+from .kernels import check, check_rank, direct, kernel, runner
 
 
 def monotonic_mix(q: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def _forward(q: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tenso
     batch, steps, agents, embed = w1.shape
     q_tot = q.new_empty(batch, steps)
     kernel("monotonic_mix", q)(
-        batch * steps, agents, embed, [t.data_ptr() for t in inputs], q_tot.data_ptr(), stream(q)
+        batch * steps, agents, embed, [t.data_ptr() for t in inputs], q_tot.data_ptr(), runner(q)
     )
     return q_tot
 
@@ -44,7 +44,7 @@ def _backward(d_q_tot: Tensor, q: Tensor, w1: Tensor, b1: Tensor, w2: Tensor) ->
     batch, steps, agents, embed = w1.shape
     outputs = [t.new_empty(t.shape) for t in (q, w1, b1, w2)]
     kernel("monotonic_mix_backward", q)(
-        batch * steps, agents, embed, [t.data_ptr() for t in inputs], [t.data_ptr() for t in outputs], stream(q)
+        batch * steps, agents, embed, [t.data_ptr() for t in inputs], [t.data_ptr() for t in outputs], runner(q)
     )
     return outputs[0], outputs[1], outputs[2], outputs[3]
 

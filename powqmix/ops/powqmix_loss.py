@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kernels import check, check_rank, direct, kernel, stream
+from .kernels import check, check_rank, direct, kernel, runner
 from .reference import PowqmixLoss
 
 SUMS = 8  # the scalars of a PowqmixLoss, in its order
@@ -73,10 +73,10 @@ def _forward(
         torch.empty_like(scales) if recognizer_too else None,
         target.new_empty(batch, steps) if recognizer_too else None,
     ]
-    scratch = torch.empty(batch * SUMS, dtype=torch.float64, device=scales.device) if scales.is_cuda else None
+    scratch = torch.empty(batch * SUMS, dtype=torch.float64, device=scales.device)
     kernel("powqmix_loss", scales)(
         batch, steps, agents, numbers, addresses(scales, *others),
-        addresses(q_tot, q_star, share, target, *gradients, sums, scratch), stream(scales),
+        addresses(q_tot, q_star, share, target, *gradients, sums, scratch), runner(scales),
     )  # fmt: skip
     return sums, gradients
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kernels import check, check_rank, direct, kernel, stream
+from .kernels import check, check_rank, direct, kernel, runner
 
 
 def select_q(agent_q: Tensor, avail_actions: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -37,7 +37,7 @@ def _forward(agent_q: Tensor, avail_actions: Tensor, actions: Tensor) -> tuple[T
     greedy, best = actions.new_empty(shape), actions.new_empty(shape, dtype=torch.int32)
     kernel("select_q", agent_q)(
         actions.numel(), agent_q.shape[3], agent_q.data_ptr(), avail_actions.data_ptr(), actions.data_ptr(),
-        taken.data_ptr(), q_max.data_ptr(), greedy.data_ptr(), best.data_ptr(), stream(agent_q),
+        taken.data_ptr(), q_max.data_ptr(), greedy.data_ptr(), best.data_ptr(), runner(agent_q),
     )  # fmt: skip
     return taken, q_max, greedy, best
 
@@ -49,7 +49,7 @@ def _backward(d_taken: Tensor | None, d_max: Tensor | None, actions: Tensor, bes
     d_agent_q = torch.empty((*actions.shape, n_actions), device=actions.device)
     kernel("select_q_backward", actions)(
         actions.numel(), n_actions, actions.data_ptr(), best.data_ptr(),
-        *[0 if d is None else d.data_ptr() for d in given], d_agent_q.data_ptr(), stream(actions),
+        *[0 if d is None else d.data_ptr() for d in given], d_agent_q.data_ptr(), runner(actions),
     )  # fmt: skip
     return d_agent_q
 

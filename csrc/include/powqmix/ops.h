@@ -1,9 +1,9 @@
 // The ops' kernels. All tensors are C-contiguous float32 unless said otherwise; shapes are those of
 // powqmix.ops.
 //
-// Every function exists twice: namespace cpu runs in the caller, namespace cuda queues on a stream. Each
-// output element is written by one thread, sums run in one fixed order, and no step looks at padding: results
-// are bit-identical from run to run and do not change with the number of padded steps.
+// Every function exists twice: namespace cpu returns when all is done, namespace cuda queues on a stream.
+// Each output element is written by one thread, sums run in one fixed order, and no step looks at padding:
+// results are bit-identical from run to run and do not change with the number of padded steps.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,9 @@
 
 namespace powqmix {
 
-// What all kernels of a call are queued on; ignored on the CPU.
-using Stream = void*;
+// Where a call runs: the CUDA stream that its kernels are queued on, or on a CPU the number of threads that
+// its rows may be given to.
+using Runner = uintptr_t;
 
 // What the head reads. scales, q_taken, q_max: [B, T, N], the others [B, T].
 struct HeadInputs {
@@ -28,7 +29,7 @@ struct LossTensors {
   float *target, *d_q_tot, *d_q_star;   // d_q_star goes with q_star
   float *d_scales, *d_state_value;      // d_scales [B, T, N]; optional, both or neither
   float* sums;                          // [kLossSums]
-  double* sums_of_episodes;             // [B, kLossSums], scratch of the CUDA kernel
+  double* sums_of_episodes;             // [B, kLossSums], scratch
 };
 
 #define POWQMIX_OPS                                                                                         \
@@ -36,36 +37,36 @@ struct LossTensors {
    * best i32 [rows]: greedy, and -1 where no action is legal */                                            \
   void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail,                    \
                 const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy, int32_t* best,       \
-                Stream stream);                                                                             \
+                Runner runner);                                                                             \
   /* d_agent_q [rows, A] is written whole; d_taken or d_max may be null: 0 */                               \
   void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,          \
-                         const float* d_taken, const float* d_max, float* d_agent_q, Stream stream);        \
+                         const float* d_taken, const float* d_max, float* d_agent_q, Runner runner);        \
   /* w1 [rows, N, K], w2 [rows, K] -> scales [rows, N] */                                                   \
   void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales, \
-                    Stream stream);                                                                         \
+                    Runner runner);                                                                         \
   void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,       \
-                             const float* d_scales, float* d_w1, float* d_w2, Stream stream);               \
+                             const float* d_scales, float* d_w1, float* d_w2, Runner runner);               \
   /* -> q_r, joint_weight, target [B, T] */                                                                 \
   void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in,          \
-                    float* q_r, float* joint_weight, float* target, Stream stream);                         \
+                    float* q_r, float* joint_weight, float* target, Runner runner);                         \
   void powqmix_loss(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in,          \
-                    const LossTensors& loss, Stream stream);                                                \
+                    const LossTensors& loss, Runner runner);                                                \
   /* d_scales = d_q_r A_i, d_state_value = d_q_r on filled steps, else 0 */                                 \
   void powqmix_head_backward(int64_t rows, int n_agents, const float* q_taken, const float* q_max,          \
                              const uint8_t* filled, const float* d_q_r, float* d_scales,                    \
-                             float* d_state_value, Stream stream);                                          \
+                             float* d_state_value, Runner runner);                                          \
   void td_lambda_target(BatchShape shape, float td_lambda, const float* next_value, const float* reward,    \
-                        const float* discount, const uint8_t* filled, float* target, Stream stream);        \
+                        const float* discount, const uint8_t* filled, float* target, Runner runner);        \
   /* q [rows, N], w1 [rows, N, K], b1, w2 [rows, K], b2 [rows] -> q_tot [rows] */                           \
   void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const float* w1,                \
-                     const float* b1, const float* w2, const float* b2, float* q_tot, Stream stream);       \
+                     const float* b1, const float* w2, const float* b2, float* q_tot, Runner runner);       \
   /* The hidden layer is computed again; d_b2 = d_q_tot is the caller's. */                                 \
   void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* q, const float* w1,       \
                               const float* b1, const float* w2, const float* d_q_tot, float* d_q,           \
-                              float* d_w1, float* d_b1, float* d_w2, Stream stream);                        \
+                              float* d_w1, float* d_b1, float* d_w2, Runner runner);                        \
   /* value, target, share, weight [rows] (weight may be null: 1) -> loss [1], gradient of value [rows] */   \
   void weighted_loss(int64_t rows, const float* value, const float* target, const float* share,             \
-                     const float* weight, float* loss, float* gradient, Stream stream);
+                     const float* weight, float* loss, float* gradient, Runner runner);
 
 namespace cpu {
 POWQMIX_OPS
