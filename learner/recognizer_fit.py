@@ -11,7 +11,7 @@ from torch import Tensor
 
 from powqmix.config import TrainingConfig
 from powqmix.modules import Recognizer
-from powqmix.modules.recognizer_gradient import RecognizerGradient, Regression
+from powqmix.modules.recognizer_gradient import Regression, recognizer_gradient
 from powqmix.ops.recognizer import NATIVE_ROWS, PARTS
 
 from .optimiser import FlatAdam
@@ -26,7 +26,7 @@ class RecognizerFit:
         self._optimiser = FlatAdam(
             parameters, learning_rate=training.recognizer_learning_rate, max_norm=training.grad_clip
         )
-        self._gradient = RecognizerGradient(recognizer, self._optimiser.gradients)
+        self._gradient = recognizer_gradient(recognizer, self._optimiser.gradients)
         named = dict(recognizer.named_parameters())
         gradients = dict(zip(named, self._optimiser.gradients, strict=True))
         self._result: tuple[Tensor, Tensor]
@@ -41,10 +41,10 @@ class RecognizerFit:
         """
         parts = min(self._minibatches, rows.state.shape[0])
         if parts > 1:
-            self._fit_by_library([rows.every(parts, first) for first in range(parts)], 1)
+            self._fit_in_turn([rows.every(parts, first) for first in range(parts)], 1)
             return
         if rows.state.is_cuda or rows.state.shape[0] > NATIVE_ROWS:
-            self._fit_by_library([rows], steps)
+            self._fit_in_turn([rows], steps)
             return
         net, adam = self._recognizer, self._optimiser
         sizes = (rows.state.shape[0], net.n_agents, net.n_actions, net.state_size, net.embed_size, net.hidden_size)
@@ -63,7 +63,7 @@ class RecognizerFit:
             self._running = None
         return self._result
 
-    def _fit_by_library(self, parts: list[Regression], steps: int) -> None:
+    def _fit_in_turn(self, parts: list[Regression], steps: int) -> None:
         """`steps` steps on each part in turn."""
         skipped = norm = torch.zeros((), device=parts[0].state.device)
         for rows in parts:

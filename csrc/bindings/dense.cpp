@@ -13,6 +13,7 @@
 #include "cpu/gru_tiles.h"
 #include "cpu/mixers.h"
 #include "cpu/recognizer_fit.h"
+#include "cpu/recognizer_tiles.h"
 
 namespace py = pybind11;
 
@@ -191,6 +192,13 @@ class RecognizerFit {
   std::future<void> done_;
 };
 
+void gradient_of_recognizer(const std::array<int, 6>& sizes, const std::array<Address, 11>& parameters,
+                            const std::array<Address, 11>& gradients, const std::array<Address, 5>& rows,
+                            int threads, Address loss) {
+  recognizer_gradient(recognizer_shape(sizes), recognizer_tensors<const float>(parameters),
+                      recognizer_tensors<float>(gradients), recognizer_rows(rows), threads, out(loss));
+}
+
 void evaluate_recognizer(const std::array<int, 6>& sizes, const std::array<Address, 11>& parameters,
                          Address state, Address actions, Address scales, Address state_value) {
   recognizer_evaluate(recognizer_shape(sizes), recognizer_tensors<const float>(parameters),
@@ -213,6 +221,7 @@ void bind_dense(py::module_& m) {
   m.def("central_mixer_backward", mix_central_gradient, unlocked);
   m.def("critic_loss", critic_gradient, unlocked);
   m.def("adam_step", adam, unlocked);
+  m.def("recognizer_gradient", gradient_of_recognizer, unlocked);
   m.def("recognizer_evaluate", evaluate_recognizer, unlocked);
   py::class_<RecognizerFit>(m, "RecognizerFit")
       .def(py::init<const std::array<int, 6>&, const std::array<Address, 11>&, const std::array<Address, 11>&,

@@ -1,4 +1,4 @@
-"""The recognizer where a batch has few rows: evaluated in one call."""
+"""The recognizer in native calls: evaluated where a batch has few rows, and its gradient where they are many."""
 
 from __future__ import annotations
 
@@ -35,3 +35,19 @@ def evaluate(
         state.data_ptr(), actions.data_ptr(), scales.data_ptr(), value.data_ptr(),
     )  # fmt: skip
     return scales, value
+
+
+def gradient(
+    rows: list[Tensor], n_actions: int, embed_size: int, parts: list[Tensor], gradients: list[Tensor], loss: Tensor
+) -> None:
+    """Writes the gradients (`parts` and `gradients` as PARTS) and the loss [] of L_r (Eq. 14) at `parts`.
+
+    rows: state f32 [R, S], actions i64 [R, N], advantages f32 [R, N], target and share f32 [R], all contiguous, on the
+    CPU.
+    """
+    state, actions = rows[:2]
+    _C.recognizer_gradient(
+        (state.shape[0], actions.shape[1], n_actions, state.shape[1], embed_size, parts[1].shape[1]),
+        [p.data_ptr() for p in parts], [g.data_ptr() for g in gradients], [t.data_ptr() for t in rows],
+        torch.get_num_threads(), loss.data_ptr(),
+    )  # fmt: skip

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
 from powqmix.modules import Recognizer
-from powqmix.modules.recognizer_gradient import RecognizerGradient, Regression
+from powqmix.modules.recognizer_gradient import LibraryGradient, NativeGradient, Regression
 
 N, A, S, K, H = 3, 4, 5, 6, 8
 
@@ -34,12 +36,14 @@ def as_three_networks(net: Recognizer) -> list[nn.Sequential]:
     return networks
 
 
-def regression(rows: int, seed: int, dtype: torch.dtype) -> Regression:
+def regression(rows: int, seed: int, dtype: torch.dtype, sizes: tuple[int, int, int] = (N, A, S)) -> Regression:
+    """`sizes`: agents, actions, state."""
+    agents, actions, state = sizes
     g = torch.Generator().manual_seed(seed)
     return Regression(
-        state=torch.randn(rows, S, generator=g).to(dtype),
-        actions=torch.randint(0, A, (rows, N), generator=g),
-        advantages=-torch.rand(rows, N, generator=g).to(dtype),
+        state=torch.randn(rows, state, generator=g).to(dtype),
+        actions=torch.randint(0, actions, (rows, agents), generator=g),
+        advantages=-torch.rand(rows, agents, generator=g).to(dtype),
         target=torch.randn(rows, generator=g).to(dtype),
         share=torch.rand(rows, generator=g).to(dtype),
     )
@@ -89,7 +93,7 @@ def test_the_closed_form_gradient_is_autograds(rows: int, seed: int) -> None:
     net = Recognizer(N, A, S, K, H).double()
     data = regression(rows, seed, torch.float64)
     gradients = [torch.full_like(p, math.nan) for p in net.parameters()]
-    closed = RecognizerGradient(net, gradients)
+    closed = LibraryGradient(net, gradients)
     closed.begin(data)
     closed.compute()
     expected = loss_by_autograd(net, data)
@@ -102,18 +106,78 @@ def test_the_closed_form_gradient_is_autograds_in_float32() -> None:
     net = Recognizer(N, A, S, K, H)
     data = regression(200, 0, torch.float32)
     gradients = [torch.zeros_like(p) for p in net.parameters()]
-    closed = RecognizerGradient(net, gradients)
+    closed = LibraryGradient(net, gradients)
     closed.begin(data)
     closed.compute()
     expected = torch.autograd.grad(loss_by_autograd(net, data), list(net.parameters()))
     torch.testing.assert_close(gradients, list(expected), rtol=1e-4, atol=1e-5)
 
 
+def distance_from_kinks(net: Recognizer, rows: Regression) -> float:
+    """The smallest number that meets a ReLU or an absolute value."""
+    one_hot = functional.one_hot(rows.actions, net.n_actions).flatten(1).to(rows.state.dtype)
+    joint, found = torch.cat([rows.state, one_hot], 1), []
+    for network, inputs in zip(as_three_networks(net), (joint, joint, rows.state)):
+        first = network.to(rows.state.dtype)[0](inputs)
+        second = network[2](first.relu())
+        found += [first, second, network[4](second.relu())]
+    return min(float(values.abs().min()) for values in found[:-1])
+
+
+def gradients_of(net: Recognizer, data: Regression, threads: int) -> list[torch.Tensor]:
+    """The native gradients and loss, on so many threads."""
+    gradients = [torch.full_like(p, math.nan) for p in net.parameters()]
+    closed = NativeGradient(net, gradients)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        closed.begin(data)
+        closed.compute()
+    finally:
+        torch.set_num_threads(before)
+    return [*gradients, closed.loss().clone()]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.sampled_from([1, 2, 6, 33, 191, 192, 193, 700]),
+    sizes=st.tuples(
+        *[st.sampled_from(choices) for choices in ((1, 3, 8), (2, 5), (1, 16, 37), (1, 16, 20), (1, 32, 40))]
+    ),
+    seed=st.integers(0, 10_000),
+)
+def test_the_native_gradient_is_autograds_in_double_precision(
+    rows: int, sizes: tuple[int, int, int, int, int], seed: int
+) -> None:
+    agents, actions, state, embed, hidden = sizes
+    torch.manual_seed(seed)
+    net = Recognizer(agents, actions, state, embed, hidden)
+    data = regression(rows, seed, torch.float32, sizes=(agents, actions, state))
+    exact = copy.deepcopy(net).double()
+    wide = Regression(
+        *(getattr(data, f.name).double() if f.name != "actions" else data.actions for f in dataclasses.fields(data))
+    )
+    assume(distance_from_kinks(exact, wide) > 1e-6)  # where single precision may be on the other side
+    expected = loss_by_autograd(exact, wide)
+    wanted = [*torch.autograd.grad(expected, list(exact.parameters())), expected.detach()]
+    for got, right in zip(gradients_of(net, data, 1), wanted, strict=True):
+        scale = max(1e-3, float(right.abs().max()))
+        assert float((got - right).abs().max()) <= 2e-5 * scale
+
+
+def test_the_native_gradient_has_the_same_bits_on_any_number_of_threads() -> None:
+    torch.manual_seed(0)
+    net, data = Recognizer(N, A, S, K, H), regression(3000, 0, torch.float32)
+    one = gradients_of(net, data, 1)
+    for threads in (1, 2, 3):
+        assert all(torch.equal(a, b) for a, b in zip(gradients_of(net, data, threads), one, strict=True))
+
+
 def test_the_gradient_follows_parameters_that_change_and_batches_of_other_sizes() -> None:
     torch.manual_seed(0)
     net = Recognizer(N, A, S, K, H).double()
     gradients = [torch.zeros_like(p) for p in net.parameters()]
-    closed = RecognizerGradient(net, gradients)
+    closed = LibraryGradient(net, gradients)
     for rows in (20, 3, 50, 20):
         data = regression(rows, rows, torch.float64)
         closed.begin(data)
@@ -135,7 +199,7 @@ def test_weights_of_exactly_zero_have_no_gradient(dtype: torch.dtype) -> None:
         net.w2_out.bias.zero_()
     data = regression(9, 0, dtype)
     gradients = [torch.zeros_like(p) for p in net.parameters()]
-    closed = RecognizerGradient(net, gradients)
+    closed = LibraryGradient(net, gradients)
     closed.begin(data)
     closed.compute()
     named = dict(zip(dict(net.named_parameters()), gradients))

@@ -1,0 +1,26 @@
+// The recognizer's tiles in eight lanes, for AVX2 with FMA.
+#include "cpu/recognizer_tiles.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+namespace powqmix {
+namespace avx2 {
+
+namespace {
+
+#include "cpu/lanes_avx2.inc"
+#include "cpu/recognizer_tiles.inc"
+
+}  // namespace
+
+const RecognizerTileKernels kRecognizerTileKernels = {"avx2", kWidth, kTileRows, tile, tile_memory};
+
+}  // namespace avx2
+}  // namespace powqmix
+
+#else
+
+const powqmix::RecognizerTileKernels powqmix::avx2::kRecognizerTileKernels = {};
+
+#endif
