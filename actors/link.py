@@ -88,7 +88,7 @@ class Link:
         Raises ValueError if its frames are not those of the schema: too large a message would vanish on the way.
         """
         sizes = [frame.nbytes for frame in episode.frames]
-        wanted = [field.nbytes(episode.steps) for field in self.schema.fields]
+        wanted = self.schema.sizes(episode.steps)
         if sizes != wanted or episode.steps > self.schema.episode_limit:
             raise ValueError(
                 f"an episode of {episode.steps} steps (at most {self.schema.episode_limit}) must have frames of "

@@ -64,13 +64,22 @@ class Player:
         self._parameters = (flat, version)
         self._rollout.set_parameters(flat, version)
 
-    def advance(self, epsilon: float, until: int | None = None) -> list[Episode]:
-        """As Rollout.advance; an empty list after a failure."""
-        return self._guarded(lambda: self._rollout.advance(epsilon, until))
+    def advance(self, epsilon: float, until: int | None = None, episodes: int = 1) -> list[Episode]:
+        """As Rollout.advance; an empty list after a failure. Where one may happen, the first episode is enough."""
+        episodes = episodes if self._rollout.native else 1
+        return self._guarded(lambda: self._rollout.advance(epsilon, until, episodes))
 
     def play_round(self, epsilon: float) -> list[Episode]:
         """As Rollout.play_round; an empty list after a failure."""
         return self._guarded(lambda: self._rollout.play_round(epsilon))
+
+    def start_clock(self, max_spans: int) -> None:
+        """As Rollout.start_clock, of the environments as they are now."""
+        self._rollout.start_clock(max_spans)
+
+    def clock(self) -> tuple[dict[str, float], list[tuple[str, float, float]]]:
+        """As Rollout.clock."""
+        return self._rollout.clock()
 
     def close(self) -> None:
         """Drops open episodes and frees the environments."""

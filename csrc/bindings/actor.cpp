@@ -291,11 +291,11 @@ void bind_rollout(py::module_& m) {
           py::arg("flat"), py::arg("version"))
       .def(
           "advance",
-          [](BoundRollout& self, float epsilon, int64_t max_steps) {
+          [](BoundRollout& self, float epsilon, int64_t max_steps, size_t min_episodes) {
             py::gil_scoped_release release;
-            return views(self.rollout.advance(epsilon, max_steps), self.layout);
+            return views(self.rollout.advance(epsilon, max_steps, min_episodes), self.layout);
           },
-          py::arg("epsilon"), py::arg("max_steps"))
+          py::arg("epsilon"), py::arg("max_steps"), py::arg("min_episodes"))
       .def(
           "play_round",
           [](BoundRollout& self, float epsilon) {
@@ -303,7 +303,28 @@ void bind_rollout(py::module_& m) {
             return views(self.rollout.play_round(epsilon), self.layout);
           },
           py::arg("epsilon"))
-      .def("abort", [](BoundRollout& self) { return self.rollout.abort(); });
+      .def("abort", [](BoundRollout& self) { return self.rollout.abort(); })
+      .def(
+          "start_clock", [](BoundRollout& self, size_t max_spans) { self.rollout.clock().start(max_spans); },
+          py::arg("max_spans"))
+      .def_property_readonly("stage_seconds",
+                             [](BoundRollout& self) {
+                               py::dict seconds;
+                               for (int stage = 0; stage < kRolloutStages; ++stage) {
+                                 seconds[kRolloutStageNames[stage]] =
+                                     1e-9 * static_cast<double>(self.rollout.clock().nanoseconds()[stage]);
+                               }
+                               return seconds;
+                             })
+      .def_property_readonly("stage_spans", [](BoundRollout& self) {
+        py::list spans;
+        for (const StageSpan& span : self.rollout.clock().spans()) {
+          spans.append(py::make_tuple(kRolloutStageNames[span.stage],
+                                      1e-9 * static_cast<double>(span.start_ns),
+                                      1e-9 * static_cast<double>(span.end_ns)));
+        }
+        return spans;
+      });
 }
 
 }  // namespace
