@@ -106,12 +106,11 @@ class NullLearner:
             lockstep=False,
             on_test_result=lambda *_: None,
         )
-        # What a turn does: waiting for messages, reading them, checking and storing one, answering.
+        # By turn and not by message, of which there are thousands a second.
         self.stages = Stages(lambda: None)
         self.stages.begin_round()
         self.stages.wrap(self.receiver._poller, "poll", "wait")
-        self.stages.wrap(self.receiver._sessions, "handle", "check and count")
-        self.stages.wrap(self.receiver, "_send", "answer")
+        self.stages.wrap(self.receiver, "_receive", "messages")
 
     @property
     def endpoint(self) -> str:
@@ -211,14 +210,12 @@ def measure(learner: NullLearner, seconds: float, warm_up_s: float) -> dict[str,
         learner.serve_for(warm_up_s)
         sink = learner.sink
         before = sink.env_steps, sink.episodes, sink.nbytes
-        learner.stages.begin_round()
         learner.receiver._sessions.lags.clear()
         actors_before, own_before, start = _cpu_s(processes), time.process_time(), time.monotonic()
         learner.serve_for(seconds)
         passed = time.monotonic() - start
         actors_s, own_s = _cpu_s(processes) - actors_before, time.process_time() - own_before
         steps, episodes, nbytes = sink.env_steps - before[0], sink.episodes - before[1], sink.nbytes - before[2]
-        turn_s = learner.stages.last_round()
         lag = learner.receiver.counters()["lag"]
         pss = _pss_bytes(processes)
     counters = learner.receiver.counters()
@@ -232,9 +229,6 @@ def measure(learner: NullLearner, seconds: float, warm_up_s: float) -> dict[str,
         "actors_cores": actors_s / passed,
         "receiver_cores": own_s / passed,
         "receiver_us_per_episode": 1e6 * own_s / max(episodes, 1),
-        "receiver_us": {
-            name: 1e6 * turn_s.get(name, 0.0) / max(episodes, 1) for name in ("check and count", "answer")
-        },
         "parameter_lag_median": lag.get("parameter_lag_median"),
         "parameter_lag_p99": lag.get("parameter_lag_p99"),
         "published_every_ms": 1000 * PUBLISH_EVERY_S,

@@ -81,7 +81,6 @@ def _wire(report: dict[str, Any]) -> None:
         ("MB/s", f"{report['mb_per_second']:.2f}"),
         ("receiver, cores", f"{report['receiver_cores']:.3f}"),
         ("receiver, us an episode", f"{report['receiver_us_per_episode']:.0f}"),
-        *((f"  of these to {name}, us", f"{us:.0f}") for name, us in report["receiver_us"].items()),
         ("actors, cores", f"{report['actors_cores']:.2f}"),
         ("parameter lag, median / 99 %", f"{report['parameter_lag_median']} / {report['parameter_lag_p99']} versions"),
         ("a version every", f"{report['published_every_ms']:g} ms"),

@@ -50,10 +50,6 @@ class Stages:
 
         setattr(owner, method, timed)
 
-    def last_round(self) -> dict[str, float]:
-        """Seconds of each stage since the last `begin_round`."""
-        return dict(self._rounds[-1])
-
     def medians(self) -> dict[str, float]:
         """Seconds of each stage in the median round; stages that were never reached are left out."""
         names = dict.fromkeys(name for one in self._rounds for name in one)
