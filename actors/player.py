@@ -12,6 +12,7 @@ from powqmix.envs import BatchedEnv
 from powqmix.types import Array, Episode, EpisodeSchema, PolicySpec
 
 from .rollout import Rollout
+from .sleeping import SleepingEnv
 
 FAILURES_IN_A_ROW = 5  # without a finished episode between them, then the error is passed on
 
@@ -28,7 +29,7 @@ class Player:
 
     def __init__(
         self,
-        make: Callable[[int], BatchedEnv],
+        make: Callable[[int], BatchedEnv | SleepingEnv],
         policy_spec: PolicySpec,
         schema: EpisodeSchema,
         seed: int,

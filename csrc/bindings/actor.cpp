@@ -7,6 +7,7 @@
 #include <string>
 
 #include "actor/rollout.h"
+#include "actor/sleeping_env.h"
 #include "bindings/bindings.h"
 #include "envs/batched_env.h"
 
@@ -101,6 +102,9 @@ class PythonPort : public EnvPort {
 };
 
 std::unique_ptr<EnvPort> port_of(const py::object& env, const EpisodeLayout& layout) {
+  if (py::isinstance<SleepingEnvOptions>(env)) {
+    return std::make_unique<SleepingEnv>(env.cast<SleepingEnvOptions>(), layout);
+  }
   if (!py::isinstance<BatchedEnv>(env)) return std::make_unique<PythonPort>(env, layout);
   auto native = env.cast<std::shared_ptr<BatchedEnv>>();
   const EnvSpec& spec = native->spec();
@@ -275,6 +279,14 @@ void bind_recorder(py::module_& m) {
 }
 
 void bind_rollout(py::module_& m) {
+  py::class_<SleepingEnvOptions>(m, "SleepingEnv")
+      .def(py::init([](int num_envs, uint64_t seed, double sleep_s) {
+             if (num_envs < 1 || !(sleep_s >= 0.0)) {
+               throw std::invalid_argument("num_envs must be at least 1, sleep_s at least 0");
+             }
+             return SleepingEnvOptions{num_envs, seed, sleep_s};
+           }),
+           py::kw_only(), py::arg("num_envs"), py::arg("seed"), py::arg("sleep_s"));
   py::class_<BoundRollout>(m, "Rollout")
       .def(py::init<const py::object&, const PolicyShape&, const EpisodeLayout&, uint64_t, uint64_t,
                     const std::string&>(),
