@@ -27,6 +27,7 @@ from powqmix.actors.rollout import policy_shape
 from powqmix.cli.null_learner import initial_parameters
 from powqmix.cli.peaks import one_core_gmacs
 from powqmix.cli.profile_actors import measure_actors
+from powqmix.process import keep_freed_memory
 from powqmix.types import PolicySpec
 
 ENVS = ("predator_prey", "skirmish/3m", "skirmish/3s5z_vs_3s6z")
@@ -102,6 +103,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement of an actor")
     parser.add_argument("--json", type=Path, help="write the figures here, and a table beside it")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as the learner's process does
     small, large = PolicySpec(8, 6, 30, 64, True, True), PolicySpec(8, 14, 150, 256, True, True)
     results = {
         "command": " ".join(["python", *sys.argv]),

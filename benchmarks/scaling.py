@@ -21,6 +21,7 @@ from powqmix import config as configuration
 from powqmix.cli.null_learner import Fleet, NullLearner, measure
 from powqmix.cli.profile_wire import measure_wire
 from powqmix.config import Config
+from powqmix.process import keep_freed_memory
 
 MANY, SLEEP_MS = 64, 10.0
 WARM_UP_S = 0.3
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("real", "many"), help="a part: numbers of real actors, or many actors")
     parser.add_argument("--json", type=Path, help="write the figures here, with those of earlier parts, and a table")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as the learner's process does
     results: dict[str, Any] = {}
     if arguments.json and arguments.json.exists() and arguments.only:
         results = json.loads(arguments.json.read_text(encoding="utf-8"))

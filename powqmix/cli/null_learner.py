@@ -36,7 +36,8 @@ from .timing import Stages
 from .workload import policy_spec
 
 PUBLISH_EVERY_S = 0.05  # a new version of the parameters: 20 updates a second
-TURN_S = 0.02
+TURN_S = 0.02  # a turn waits so long for messages
+PAUSE_S = 0.002
 START_WITHIN_S = 120.0  # for all actors to be there: so many may have to share few cores
 LEAVE_WITHIN_S = 10.0
 
@@ -129,9 +130,13 @@ class NullLearner:
         self._publish_at = time.monotonic() + PUBLISH_EVERY_S
 
     def serve(self, until: Callable[[], bool]) -> None:
-        """Takes turns at the receiver, and publishes, until `until` is true."""
+        """Takes turns at the receiver, and publishes, until `until` is true.
+
+        At most one turn in PAUSE_S: a learner takes them between its updates, not for every message.
+        """
         while not until():
             self.receiver.turn(TURN_S)
+            time.sleep(PAUSE_S)
             if time.monotonic() >= self._publish_at:
                 self.publish()
 

@@ -104,6 +104,7 @@ def run(flags: Flags) -> int:
 
 
 def _measure(flags: Flags, config: Config) -> tuple[dict[str, Any], dict[str, list[Span]]]:
+    keep_freed_memory()  # as the learner's process does
     # Imported when asked for: actors and wire need no torch.
     if flags.part == "actors":
         from .profile_actors import measure_actors
@@ -114,7 +115,6 @@ def _measure(flags: Flags, config: Config) -> tuple[dict[str, Any], dict[str, li
 
         return measure_wire(config, flags.actors or WIRE_ACTORS, flags.sleep_ms, flags.seconds)
     device, _ = resolve_device(config.device, flags.gpu, flags.device)
-    keep_freed_memory()  # as the learner's process does
     if flags.part == "learner":
         from .profile_learner import measure_learner
 
