@@ -37,7 +37,7 @@ from .workload import policy_spec
 
 PUBLISH_EVERY_S = 0.05  # a new version of the parameters: 20 updates a second
 TURN_S = 0.02  # a turn waits so long for messages
-PAUSE_S = 0.002
+PAUSE_S = 0.001
 START_WITHIN_S = 120.0  # for all actors to be there: so many may have to share few cores
 LEAVE_WITHIN_S = 10.0
 
