@@ -31,21 +31,23 @@ struct DenseKernels {
   void (*gru_gates_backward)(int hidden, const float* saved, const float* h, const float* dnext, float* dgi,
                              float* dgh, float* dh);
 
-  // The ops of powqmix/ops.h that work on vectors of columns.
+  // The ops of powqmix/ops.h that work on vectors of columns. With `past_caches` the large result is written
+  // past the caches: for one that is in no near cache when its reader comes, it spares the processor reading
+  // every line that it is about to overwrite.
   void (*monotonic_mix)(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
                         const float* b1, const float* w2, const float* b2, float* q_tot);
   void (*monotonic_mix_backward)(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
                                  const float* b1, const float* w2, const float* d_q_tot, float* d_q,
-                                 float* d_w1, float* d_b1, float* d_w2);
+                                 float* d_w1, float* d_b1, float* d_w2, bool past_caches);
   void (*hyper_scales)(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
                        float* scales);
   void (*hyper_scales_backward)(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
-                                const float* d_scales, float* d_w1, float* d_w2);
+                                const float* d_scales, float* d_w1, float* d_w2, bool past_caches);
 
   void (*select_q)(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail,
                    const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy, int32_t* best);
   void (*select_q_backward)(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,
-                            const float* d_taken, const float* d_max, float* d_agent_q);
+                            const float* d_taken, const float* d_max, float* d_agent_q, bool past_caches);
 
   // The sum of squares of x [count], in double.
   double (*sum_of_squares)(int64_t count, const float* x);

@@ -59,7 +59,7 @@ void monotonic_mixer_backward(const MonotonicMixerShape& s, const MonotonicMixer
   Floats d_w1(static_cast<size_t>(R) * N * K), d_w2(static_cast<size_t>(R) * K), d_b1(d_w2.size()),
       d_hidden(static_cast<size_t>(R) * W);
   dense.monotonic_mix_backward(R, N, K, q, m.w1, m.b1, m.w2, d_q_tot, d_q, d_w1.data(), d_b1.data(),
-                               d_w2.data());
+                               d_w2.data(), false);
   layer_backward(dense, R, N * K, G, {d_w1.data(), N * K}, {m.hidden, W}, p.w1_weight, g.w1_weight, g.w1_bias,
                  {d_hidden.data(), W});
   layer_backward(dense, R, K, G, {d_w2.data(), K}, {m.hidden + G, W}, p.w2_weight, g.w2_weight, g.w2_bias,

@@ -1,11 +1,11 @@
-// The ops on the CPU: rows one after the other, in contiguous shares of the threads. A row has one writer and
+// The ops on the CPU: rows one after the other, in chunks that threads take. A row has one writer and
 // its sums one order, so the number of threads changes no bit.
 #include "powqmix/ops.h"
 
 #include <algorithm>
 
 #include "cpu/dense.h"
-#include "powqmix/thread_pool.h"
+#include "cpu/parallel.h"
 
 namespace powqmix {
 namespace cpu {
@@ -62,16 +62,20 @@ void loss_of_episode(int64_t steps, int n_agents, HeadConstants constants, const
 }
 
 // body(first row, number of rows) over all rows, on the runner's threads where there are bytes enough to pay
-// for starting them.
+// for waking them.
 template <typename Body>
 void over_rows(Runner runner, int64_t rows, int64_t bytes_of_row, const Body& body) {
-  constexpr int64_t kBytesOfThread = int64_t{1} << 20;
-  const int64_t threads =
-      std::min<int64_t>(static_cast<int64_t>(runner), rows * bytes_of_row / kBytesOfThread);
-  if (threads <= 1) return body(0, rows);
-  ThreadPool pool(static_cast<int>(threads));
-  pool.for_ranges(rows, [&](int64_t begin, int64_t end) { body(begin, end - begin); });
+  constexpr int64_t kBytesOfChunk = int64_t{1} << 18, kChunksWorthIt = 8;
+  const bool worth_it = runner > 1 && rows * bytes_of_row >= kChunksWorthIt * kBytesOfChunk;
+  if (!worth_it) return body(0, rows);
+  // Of 16 rows or a multiple, so that matrices of any width begin with a vector in every chunk.
+  const int64_t chunk = kBytesOfChunk / bytes_of_row / 16 * 16 + 16;
+  for_chunks(static_cast<int>(runner), rows, chunk,
+             [&](int64_t begin, int64_t end) { body(begin, end - begin); });
 }
+
+// Whether a result of so many numbers is too large for a near cache to hold it for its reader.
+bool in_no_cache(int64_t count) { return count * 4 >= int64_t{8} << 20; }
 
 const float* at(const float* optional, int64_t row) { return optional == nullptr ? nullptr : optional + row; }
 
@@ -87,9 +91,10 @@ void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* 
 
 void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,
                        const float* d_taken, const float* d_max, float* d_agent_q, Runner runner) {
+  const bool past_caches = in_no_cache(rows * n_actions);
   over_rows(runner, rows, 4 * n_actions, [&](int64_t row, int64_t count) {
     dense_kernels().select_q_backward(count, n_actions, actions + row, best + row, at(d_taken, row),
-                                      at(d_max, row), d_agent_q + row * n_actions);
+                                      at(d_max, row), d_agent_q + row * n_actions, past_caches);
   });
 }
 
@@ -103,10 +108,12 @@ void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const 
 
 void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
                            const float* d_scales, float* d_w1, float* d_w2, Runner runner) {
+  const bool past_caches = in_no_cache(rows * n_agents * embed);
   over_rows(runner, rows, 8 * embed * (n_agents + 1), [&](int64_t row, int64_t count) {
     const int64_t first = row * n_agents * embed;
     dense_kernels().hyper_scales_backward(count, n_agents, embed, w1 + first, w2 + row * embed,
-                                          d_scales + row * n_agents, d_w1 + first, d_w2 + row * embed);
+                                          d_scales + row * n_agents, d_w1 + first, d_w2 + row * embed,
+                                          past_caches);
   });
 }
 
@@ -175,11 +182,12 @@ void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const 
 void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
                             const float* b1, const float* w2, const float* d_q_tot, float* d_q, float* d_w1,
                             float* d_b1, float* d_w2, Runner runner) {
+  const bool past_caches = in_no_cache(rows * n_agents * embed);
   over_rows(runner, rows, 8 * embed * (n_agents + 2), [&](int64_t row, int64_t count) {
     const int64_t agent = row * n_agents, first = agent * embed, of_row = row * embed;
     dense_kernels().monotonic_mix_backward(count, n_agents, embed, q + agent, w1 + first, b1 + of_row,
                                            w2 + of_row, d_q_tot + row, d_q + agent, d_w1 + first,
-                                           d_b1 + of_row, d_w2 + of_row);
+                                           d_b1 + of_row, d_w2 + of_row, past_caches);
   });
 }
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 INK, FAINT = "#2b2b2b", "#8a8a8a"
 # Distinguishable with the common colour-vision deficiencies (after Okabe and Ito), the first for the paper's method.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#6b6b6b")
+DASHES = ("solid", "dashed", "dotted")  # for the first eight lines, the next eight, and those after them
 AXIS_NAMES = {
     "test_return_mean": "Test return",
     "test_win_rate": "Test win rate",
@@ -34,7 +35,10 @@ def draw(groups: Sequence[Group], metric: str, title: str, png: Path) -> Path:
 
     environments = list(dict.fromkeys(group.env for group in groups))
     labels = list(dict.fromkeys(group.label for group in groups))
-    colors = {label: COLORS[i % len(COLORS)] for i, label in enumerate(labels)}
+    looks = {
+        label: (COLORS[i % len(COLORS)], DASHES[min(i // len(COLORS), len(DASHES) - 1)])
+        for i, label in enumerate(labels)
+    }
     columns = min(COLUMNS, len(environments))
     rows = -(-len(environments) // columns)
     style: dict[Any, Any] = {
@@ -49,7 +53,7 @@ def draw(groups: Sequence[Group], metric: str, title: str, png: Path) -> Path:
         for axis in axes.flat[len(environments) :]:
             axis.set_visible(False)
         for axis, env in zip(axes.flat, environments):
-            _panel(axis, [group for group in groups if group.env == env], metric, colors)
+            _panel(axis, [group for group in groups if group.env == env], metric, looks)
             axis.set_title(env, loc="left", fontsize=11, fontweight="bold")
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=13)
@@ -61,14 +65,15 @@ def draw(groups: Sequence[Group], metric: str, title: str, png: Path) -> Path:
     return svg
 
 
-def _panel(axis: Axes, groups: Sequence[Group], metric: str, colors: dict[str, str]) -> None:
+def _panel(axis: Axes, groups: Sequence[Group], metric: str, looks: dict[str, tuple[str, str]]) -> None:
+    """`looks`: colour and dashes of the line of each label."""
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     end = max(float(group.steps[-1]) for group in groups)
     scale, unit = (1e6, " (millions)") if end >= 1e6 else (1e3, " (thousands)") if end >= 1e4 else (1.0, "")
     for group in groups:
-        color, steps = colors[group.label], group.steps / scale
-        axis.plot(steps, group.centre, color=color, linewidth=1.8, solid_capstyle="round", zorder=3)
+        (color, dashes), steps = looks[group.label], group.steps / scale
+        axis.plot(steps, group.centre, color=color, linestyle=dashes, linewidth=1.8, solid_capstyle="round", zorder=3)
         if len(steps) == 1:
             axis.plot(steps, group.centre, "o", color=color, markersize=5, zorder=3)
         if len(group.curves) > 1:
@@ -84,7 +89,7 @@ def _panel(axis: Axes, groups: Sequence[Group], metric: str, colors: dict[str, s
     axis.grid(axis="y", color="#e6e6e6", linewidth=0.8, zorder=0)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    _name_lines(axis, groups, scale, colors)
+    _name_lines(axis, groups, scale, {label: color for label, (color, _) in looks.items()})
 
 
 def _name_lines(axis: Axes, groups: Sequence[Group], scale: float, colors: dict[str, str]) -> None:

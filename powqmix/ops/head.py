@@ -113,10 +113,13 @@ class _Head(torch.autograd.Function):
         outputs = _forward(numbers, *inputs)
         ctx.save_for_backward(inputs[2], inputs[3], inputs[7])
         ctx.mark_non_differentiable(*outputs[1:])
+        ctx.set_materialize_grads(False)
         return outputs
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        if gradients[0] is None:
+            return (None,) * 9
         return (None, *_backward(gradients[0], *ctx.saved_tensors), *(None,) * 6)
 
 

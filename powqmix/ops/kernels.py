@@ -38,7 +38,7 @@ def _on_device(device: torch.device, launch: Callable[..., Any]) -> Callable[...
 
 
 def runner(tensor: Tensor) -> int:
-    """Where kernels for `tensor` run: the current stream of its device, or how many threads of the CPU they may take."""
+    """Where its kernels run: the current stream of its device, or how many threads of the CPU they may take."""
     return torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else torch.get_num_threads()
 
 
