@@ -11,7 +11,7 @@ from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, Log, StopFlag,
 
 from .link import Refused
 from .player import EnvironmentFailed
-from .service import ActorService, Identity
+from .service import ActorService, Identity, Measurement
 
 
 def main() -> int:
@@ -24,6 +24,8 @@ def main() -> int:
     parser.add_argument("--role", choices=("train", "test"), default="train", help="train: play; test: greedy episodes")
     parser.add_argument("--envs", type=int, default=1, help="environments in this process")
     parser.add_argument("--start", type=int, default=0, help="how many processes had this place before")
+    parser.add_argument("--sleep-ms", type=float, help="for measurements: a step only sleeps, nothing is simulated")
+    parser.add_argument("--stages", type=Path, help="for measurements: write where the time went here, as JSON")
     arguments = parser.parse_args()
     log = Log("evaluator" if arguments.role == "test" else f"actor {arguments.actor}")
     stop = StopFlag()
@@ -38,6 +40,7 @@ def main() -> int:
             arguments.run_dir.resolve().name,
             stop,
             log,
+            Measurement(None if arguments.sleep_ms is None else arguments.sleep_ms / 1000, arguments.stages),
         )
     except ValueError as error:
         log(str(error))

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket as hosts
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from powqmix.wire.sockets import connect_dealer
 HELLO_EVERY_S = 1.0  # while there is no answer
 RESULT_EVERY_S = 1.0
 BYE_EVERY_S = 0.2
+_POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)  # the enumeration's own operators are slow
 SILENT_HEARTBEATS = 5  # after which the learner is asked whether it still knows this actor
 
 
@@ -88,7 +89,7 @@ class Link:
         Raises ValueError if its frames are not those of the schema: too large a message would vanish on the way.
         """
         sizes = [frame.nbytes for frame in episode.frames]
-        wanted = [field.nbytes(episode.steps) for field in self.schema.fields]
+        wanted = self.schema.sizes(episode.steps)
         if sizes != wanted or episode.steps > self.schema.episode_limit:
             raise ValueError(
                 f"an episode of {episode.steps} steps (at most {self.schema.episode_limit}) must have frames of "
@@ -112,7 +113,7 @@ class Link:
         self._note_stall(now)
         self._keep_in_touch(now)
         self._send_episodes(now)
-        if self._socket.poll(timeout_ms):
+        if self._socket.poll(timeout_ms) if timeout_ms else self._events() & _POLLIN:
             while True:
                 try:
                     parts = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
@@ -125,7 +126,7 @@ class Link:
 
     def _send_episodes(self, now: float) -> None:
         # Without a learner at the other end nothing is taken from the window: it would count as sent.
-        if not self.welcomed or not self._connected():
+        if not self.welcomed or not self.window.sendable(now) or not self._connected():
             return
         for seq, episode in self.window.take(now):
             header = m.EpisodeHeader(
@@ -136,7 +137,10 @@ class Link:
             self._put(header, joined(episode.frames))
 
     def _connected(self) -> bool:
-        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT)
+        return bool(self._events() & _POLLOUT)
+
+    def _events(self) -> int:
+        return int(self._socket.getsockopt(zmq.EVENTS))
 
     def _put(self, message: m.Message, frames: Sequence[Any] = ()) -> bool:
         """Whether it went out. If not, there is no learner: what matters is said again."""
@@ -193,19 +197,24 @@ class Link:
         if now - self._heard_at > SILENT_HEARTBEATS * self._heartbeat_s:
             self.welcomed = False  # the learner may be another one by now
         if not self.welcomed:
-            self._repeat("hello", self._hello, HELLO_EVERY_S, now)
+            self._repeat("hello", lambda: self._hello, HELLO_EVERY_S, now)
             return
-        ping = m.Ping(
-            self.incarnation, self.env_steps, self.window.sent, self.window.acked_upto, self.stalled_s, self.aborted
-        )
-        self._repeat("ping", ping, self._heartbeat_s, now)
+        self._repeat("ping", self._ping, self._heartbeat_s, now)
         if self._result is not None:
-            self._repeat("result", self._result, RESULT_EVERY_S, now)
+            self._repeat("result", lambda: self._result, RESULT_EVERY_S, now)
         if self._bye is not None and not self.left:
-            self._repeat("bye", self._bye, BYE_EVERY_S, now)
+            self._repeat("bye", lambda: self._bye, BYE_EVERY_S, now)
 
-    def _repeat(self, name: str, message: m.Message, every_s: float, now: float) -> None:
-        if now - self._said_at.get(name, -math.inf) > every_s and self._put(message):
+    def _ping(self) -> m.Ping:
+        window = self.window
+        return m.Ping(self.incarnation, self.env_steps, window.sent, window.acked_upto, self.stalled_s, self.aborted)
+
+    def _repeat(self, name: str, message: Callable[[], m.Message | None], every_s: float, now: float) -> None:
+        """Says the message if it is some and was not said within `every_s`."""
+        if now - self._said_at.get(name, -math.inf) <= every_s:
+            return
+        due = message()
+        if due is not None and self._put(due):
             self._said_at[name] = now
 
     def _take(self, frames: list[memoryview]) -> None:

@@ -12,6 +12,7 @@ from powqmix.envs import BatchedEnv
 from powqmix.types import Array, Episode, EpisodeSchema, PolicySpec
 
 from .rollout import Rollout
+from .sleeping import SleepingEnv
 
 FAILURES_IN_A_ROW = 5  # without a finished episode between them, then the error is passed on
 
@@ -28,7 +29,7 @@ class Player:
 
     def __init__(
         self,
-        make: Callable[[int], BatchedEnv],
+        make: Callable[[int], BatchedEnv | SleepingEnv],
         policy_spec: PolicySpec,
         schema: EpisodeSchema,
         seed: int,
@@ -64,13 +65,22 @@ class Player:
         self._parameters = (flat, version)
         self._rollout.set_parameters(flat, version)
 
-    def advance(self, epsilon: float, until: int | None = None) -> list[Episode]:
-        """As Rollout.advance; an empty list after a failure."""
-        return self._guarded(lambda: self._rollout.advance(epsilon, until))
+    def advance(self, epsilon: float, until: int | None = None, episodes: int = 1) -> list[Episode]:
+        """As Rollout.advance; an empty list after a failure. Where one may happen, the first episode is enough."""
+        episodes = episodes if self._rollout.native else 1
+        return self._guarded(lambda: self._rollout.advance(epsilon, until, episodes))
 
     def play_round(self, epsilon: float) -> list[Episode]:
         """As Rollout.play_round; an empty list after a failure."""
         return self._guarded(lambda: self._rollout.play_round(epsilon))
+
+    def start_clock(self, max_spans: int) -> None:
+        """As Rollout.start_clock, of the environments as they are now."""
+        self._rollout.start_clock(max_spans)
+
+    def clock(self) -> tuple[dict[str, float], list[tuple[str, float, float]]]:
+        """As Rollout.clock."""
+        return self._rollout.clock()
 
     def close(self) -> None:
         """Drops open episodes and frees the environments."""

@@ -100,15 +100,24 @@ class Rollout:
         """
         self._native.set_parameters(flat, version)
 
-    def advance(self, epsilon: float, until: int | None = None) -> list[Episode]:
-        """Steps all environments until at least one episode ends, and returns those that did, in env order.
+    @property
+    def native(self) -> bool:
+        """Whether the environments are stepped without Python; then they do not fail."""
+        return hasattr(self._env, "native")
 
+    def advance(self, epsilon: float, until: int | None = None, episodes: int = 1) -> list[Episode]:
+        """Steps all environments until `episodes` episodes have ended, and returns those that did.
+
+        They are in the order of their ends, and of environments where they ended together. An exception of the
+        environment loses those that ended in the same call.
         `until` bounds the steps: after that many it returns even if no episode ended; the next call goes on.
         `epsilon` is that of episodes that begin in this call. 0 plays greedily.
         """
         if until is not None and until < 1:
             raise ValueError(f"until must be at least 1 step, or None for no limit; got {until}")
-        return [_episode(e) for e in self._native.advance(_checked(epsilon), until or 0)]
+        if episodes < 1:
+            raise ValueError(f"episodes must be at least 1, got {episodes}")
+        return [_episode(e) for e in self._native.advance(_checked(epsilon), until or 0, episodes)]
 
     def play_round(self, epsilon: float) -> list[Episode]:
         """Resets all environments, plays exactly one episode in each, and returns the E episodes in env order.
@@ -117,6 +126,17 @@ class Rollout:
         of it is kept). Episodes that `advance` had begun are dropped.
         """
         return [_episode(e) for e in self._native.play_round(_checked(epsilon))]
+
+    def start_clock(self, max_spans: int = 0) -> None:
+        """Measures the stages of `advance` from now on; costs four readings of the clock for a step of all."""
+        self._native.start_clock(max_spans)
+
+    def clock(self) -> tuple[dict[str, float], list[tuple[str, float, float]]]:
+        """Seconds in "policy", "simulate" and "record", and the first max_spans stretches as (stage, start, end).
+
+        Starts and ends are of time.monotonic. All is zero and empty before `start_clock`.
+        """
+        return self._native.stage_seconds, self._native.stage_spans
 
     def abort(self) -> int:
         """Drops unfinished episodes and returns how many had begun."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from powqmix import envs
 from powqmix.config import Config
@@ -15,11 +18,15 @@ from powqmix.wire.messages import Test
 
 from .link import Link
 from .player import Player
+from .sleeping import SleepingEnv
+from .stages import MAX_SPANS, StageTimes
 
 # First element of the path that keys a random stream (types.derive_seed); the learner's own is 0.
 ENV_STREAM, EXPLORATION_STREAM, TEST_STREAM = 1, 2, 3
 
-PUMP_EVERY_S = 0.02  # how long to play between two looks at the socket
+PUMP_EVERY_S = 0.05  # how long to play between two looks at the socket, at most
+HOLD_S = 0.005  # how long an episode may wait for others that are sent with it
+EPISODE_RATE_SHARE = 0.1  # of the newest call in the running mean of episodes a second
 IDLE_MS = 50  # how long to wait on the socket when there is nothing to play
 LEAVE_TIMEOUT_S = 5.0  # for the learner to acknowledge what was sent, and the BYE
 TEST_ENVS = 16  # environments of a test, at most
@@ -34,13 +41,31 @@ class Identity:
     start: int
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """What `powqmix profile` asks of an actor: steps that only sleep, a file that says where the time went."""
+
+    sleep_s: float | None = None
+    stages: Path | None = None
+
+
 class ActorService:
     """One process. `run` returns when the run is over or `stop` was set; raises Refused or EnvironmentFailed."""
 
     def __init__(
-        self, config: Config, identity: Identity, num_envs: int, endpoint: str, run_id: str, stop: StopFlag, log: Log
+        self,
+        config: Config,
+        identity: Identity,
+        num_envs: int,
+        endpoint: str,
+        run_id: str,
+        stop: StopFlag,
+        log: Log,
+        measurement: Measurement | None = None,
     ) -> None:
         self.config, self.identity, self.num_envs, self.stop, self.log = config, identity, num_envs, stop, log
+        self._measurement = measurement or Measurement()
+        self._stages = StageTimes() if self._measurement.stages else None
         spec = envs.spec(config.env_id, **config.env)
         agent = config.agent
         self.policy = PolicySpec(
@@ -81,6 +106,8 @@ class ActorService:
             derive_seed(self.config.seed, EXPLORATION_STREAM, who.actor, who.start),
             self.num_envs,
         )
+        if self._stages is not None:
+            player.start_clock(MAX_SPANS)
         try:
             while self._await_parameters(player, -1):
                 if self.link.lockstep:
@@ -90,27 +117,44 @@ class ActorService:
                 if self._over:
                     break
         finally:
+            if self._stages is not None and self._measurement.stages is not None:
+                self._stages.write(self._measurement.stages, player.env_steps, *player.clock())
             player.close()
             self.link.aborted = player.aborted
 
     def _play(self, player: Player) -> None:
-        """Steps and sends while there is credit, looking at the socket every PUMP_EVERY_S; returns when it is over."""
+        """Steps and sends while there is credit; returns when it is over.
+
+        Episodes that end within HOLD_S are sent together, as far as half of what may be on the way: a look at the
+        socket costs as much for one as for several, and the other half is being settled meanwhile.
+        """
         link = self.link
-        steps_a_second = 0.0
+        steps_a_second = episodes_a_second = 0.0
+        begins = True  # whether the next call begins an episode
         while not self._over:
             # A finished episode that may not be sent: the learner is behind, and stepping on would only age data.
-            link.pump(IDLE_MS if link.blocked else 0)
+            with self._stage("wait" if link.blocked else "send"):
+                link.pump(IDLE_MS if link.blocked else 0)
             if link.blocked:
                 continue
-            if link.newest_version > player.parameter_version:
-                self._swap(player)
             until = max(1, int(PUMP_EVERY_S * steps_a_second))
+            together = max(1, min(link.credit // 2, int(HOLD_S * episodes_a_second)))
+            # To take parameters costs as much as some steps: not before an episode can begin with them.
+            if (begins or together > 1) and link.newest_version > player.parameter_version:
+                self._swap(player)
             started, before = time.monotonic(), player.env_steps
-            for episode in player.advance(link.epsilon, until):
+            with self._stage("play"):
+                episodes = player.advance(link.epsilon, until, together)
+            for episode in episodes:
                 link.send(episode)
-            played = (player.env_steps - before) / player.num_envs
-            steps_a_second = played / max(time.monotonic() - started, 1e-6)
+            seconds = max(time.monotonic() - started, 1e-6)
+            steps_a_second = (player.env_steps - before) / player.num_envs / seconds
+            episodes_a_second += EPISODE_RATE_SHARE * (len(episodes) / seconds - episodes_a_second)
+            begins = bool(episodes) or link.aborted != player.aborted
             link.env_steps, link.aborted = player.env_steps, player.aborted
+
+    def _stage(self, name: str) -> AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._stages is None else self._stages.time(name)
 
     def _play_rounds(self, player: Player) -> None:
         """Lockstep: one episode in each environment for each grant, with exactly the parameters it came with."""
@@ -168,7 +212,9 @@ class ActorService:
     # -- Both ------------------------------------------------------------------------------------------------------
 
     def _player(self, env_seed: Callable[[int], int], seed: int, num_envs: int) -> Player:
-        def make(attempt: int) -> BatchedEnv:
+        def make(attempt: int) -> BatchedEnv | SleepingEnv:
+            if self._measurement.sleep_s is not None:
+                return SleepingEnv(num_envs, env_seed(attempt), self._measurement.sleep_s)
             return envs.make(self.config.env_id, num_envs, env_seed(attempt), **self.config.env)
 
         return Player(make, self.policy, self.schema, seed, self.log)

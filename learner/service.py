@@ -87,7 +87,7 @@ class Learner:
             epsilon=lambda: config.exploration.epsilon(self.ring.total_env_steps),
             parameters=self._newest_parameters,
             parameters_path=str(self.parameters.path),
-            credit=config.actors.credit,
+            credit=config.actors.window,
             lockstep=config.lockstep,
             on_test_result=self._on_test_result,
         )

@@ -211,13 +211,18 @@ class ActorConfig:
 
     count: int = 0  # processes; 0: one for each core, at most 8
     envs_per_actor: int = 0  # environments in each; 0: enough for 8 in all [paper: 8 in parallel]
-    credit: int = 4  # episodes an actor may have on the way, unacknowledged; more hides latency and adds lag
+    credit: int = 4  # episodes an actor may have on the way, or two an environment if that is more (`window`)
     min_alive: int = 1  # the run goes on while this many actors live
 
     def __post_init__(self) -> None:
         _require(self.count >= 0, "actors.count", "at least 0", self.count)
         _require(self.envs_per_actor >= 0, "actors.envs_per_actor", "at least 0", self.envs_per_actor)
         _positive("actors", self, "credit", "min_alive")
+
+    @property
+    def window(self) -> int:
+        """Episodes that an actor may have on the way, unacknowledged: more hides latency and adds lag."""
+        return max(self.credit, 2 * self.envs_per_actor)
 
 
 @dataclass(frozen=True)

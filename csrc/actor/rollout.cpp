@@ -62,18 +62,23 @@ void Rollout::record(int e, std::vector<FinishedEpisode>& finished) {
       recorder_.finish(e, env_->terminated[e] != 0, env_->truncated[e] != 0, env_->battle_won[e] != 0));
 }
 
-std::vector<FinishedEpisode> Rollout::advance(float epsilon, int64_t max_steps) {
+std::vector<FinishedEpisode> Rollout::advance(float epsilon, int64_t max_steps, size_t min_episodes) {
   std::vector<FinishedEpisode> finished;
   if (!ready_) reset();
   ready_ = false;  // until the step is whole: after an exception the next call starts anew
-  for (int64_t step = 0; finished.empty() && (max_steps == 0 || step < max_steps); ++step) {
+  clock_.begin();
+  for (int64_t step = 0; finished.size() < min_episodes && (max_steps == 0 || step < max_steps); ++step) {
     for (const int e : all_) {
       if (!recorder_.is_open(e)) begin(e, epsilon);
       observe(e);
     }
+    clock_.end(kRecordStage);
     policy_.act(all_.data(), num_envs(), env_->obs, env_->avail_actions, actions_.data());
+    clock_.end(kPolicyStage);
     env_->step(actions_.data());
+    clock_.end(kSimulateStage);
     for (const int e : all_) record(e, finished);
+    clock_.end(kRecordStage);
   }
   ready_ = true;
   return finished;

@@ -12,6 +12,7 @@
 
 #include "actor/policy.h"
 #include "actor/recorder.h"
+#include "actor/stage_clock.h"
 
 namespace powqmix {
 
@@ -46,11 +47,14 @@ class Rollout {
   int num_envs() const { return env_->num_envs; }
   // Environment steps recorded so far.
   int64_t env_steps() const { return env_steps_; }
+  // Of advance(), once it is started.
+  StageClock& clock() { return clock_; }
 
-  // Steps all environments until at least one episode ends, or max_steps times (0: no limit). Returns the
-  // episodes that ended, in env order. Episodes that begin in this call use the newest parameters and this
-  // epsilon to their end.
-  std::vector<FinishedEpisode> advance(float epsilon, int64_t max_steps);
+  // Steps all environments until at least min_episodes episodes have ended, or max_steps times (0: no limit).
+  // Returns the episodes that ended, in the order of their ends and then of environments. Episodes that begin
+  // in this call use the newest parameters and this epsilon to their end. An exception of the environment
+  // loses what ended in this call.
+  std::vector<FinishedEpisode> advance(float epsilon, int64_t max_steps, size_t min_episodes);
 
   // Resets all environments and plays exactly one episode in each; returns them in env order. An environment
   // whose episode has ended waits for the others: it is stepped with its first legal actions, and nothing of
@@ -74,6 +78,7 @@ class Rollout {
   std::vector<int32_t> actions_;  // [E, N]
   bool ready_ = false;            // the environments' arrays show a step that can be acted on
   int64_t env_steps_ = 0;
+  StageClock clock_;
 };
 
 }  // namespace powqmix

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "actor/rollout.h"
+#include "actor/sleeping_env.h"
 #include "bindings/bindings.h"
 #include "envs/batched_env.h"
 
@@ -101,6 +102,9 @@ class PythonPort : public EnvPort {
 };
 
 std::unique_ptr<EnvPort> port_of(const py::object& env, const EpisodeLayout& layout) {
+  if (py::isinstance<SleepingEnvOptions>(env)) {
+    return std::make_unique<SleepingEnv>(env.cast<SleepingEnvOptions>(), layout);
+  }
   if (!py::isinstance<BatchedEnv>(env)) return std::make_unique<PythonPort>(env, layout);
   auto native = env.cast<std::shared_ptr<BatchedEnv>>();
   const EnvSpec& spec = native->spec();
@@ -275,6 +279,14 @@ void bind_recorder(py::module_& m) {
 }
 
 void bind_rollout(py::module_& m) {
+  py::class_<SleepingEnvOptions>(m, "SleepingEnv")
+      .def(py::init([](int num_envs, uint64_t seed, double sleep_s) {
+             if (num_envs < 1 || !(sleep_s >= 0.0)) {
+               throw std::invalid_argument("num_envs must be at least 1, sleep_s at least 0");
+             }
+             return SleepingEnvOptions{num_envs, seed, sleep_s};
+           }),
+           py::kw_only(), py::arg("num_envs"), py::arg("seed"), py::arg("sleep_s"));
   py::class_<BoundRollout>(m, "Rollout")
       .def(py::init<const py::object&, const PolicyShape&, const EpisodeLayout&, uint64_t, uint64_t,
                     const std::string&>(),
@@ -291,11 +303,11 @@ void bind_rollout(py::module_& m) {
           py::arg("flat"), py::arg("version"))
       .def(
           "advance",
-          [](BoundRollout& self, float epsilon, int64_t max_steps) {
+          [](BoundRollout& self, float epsilon, int64_t max_steps, size_t min_episodes) {
             py::gil_scoped_release release;
-            return views(self.rollout.advance(epsilon, max_steps), self.layout);
+            return views(self.rollout.advance(epsilon, max_steps, min_episodes), self.layout);
           },
-          py::arg("epsilon"), py::arg("max_steps"))
+          py::arg("epsilon"), py::arg("max_steps"), py::arg("min_episodes"))
       .def(
           "play_round",
           [](BoundRollout& self, float epsilon) {
@@ -303,7 +315,28 @@ void bind_rollout(py::module_& m) {
             return views(self.rollout.play_round(epsilon), self.layout);
           },
           py::arg("epsilon"))
-      .def("abort", [](BoundRollout& self) { return self.rollout.abort(); });
+      .def("abort", [](BoundRollout& self) { return self.rollout.abort(); })
+      .def(
+          "start_clock", [](BoundRollout& self, size_t max_spans) { self.rollout.clock().start(max_spans); },
+          py::arg("max_spans"))
+      .def_property_readonly("stage_seconds",
+                             [](BoundRollout& self) {
+                               py::dict seconds;
+                               for (int stage = 0; stage < kRolloutStages; ++stage) {
+                                 seconds[kRolloutStageNames[stage]] =
+                                     1e-9 * static_cast<double>(self.rollout.clock().nanoseconds()[stage]);
+                               }
+                               return seconds;
+                             })
+      .def_property_readonly("stage_spans", [](BoundRollout& self) {
+        py::list spans;
+        for (const StageSpan& span : self.rollout.clock().spans()) {
+          spans.append(py::make_tuple(kRolloutStageNames[span.stage],
+                                      1e-9 * static_cast<double>(span.start_ns),
+                                      1e-9 * static_cast<double>(span.end_ns)));
+        }
+        return spans;
+      });
 }
 
 }  // namespace

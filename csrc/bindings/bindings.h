@@ -10,6 +10,7 @@ void bind_envs(pybind11::module_& m);      // csrc/bindings/envs.cpp: native env
 void bind_skirmish(pybind11::module_& m);  // csrc/bindings/skirmish.cpp: the skirmish simulator
 void bind_actor(pybind11::module_& m);     // csrc/bindings/actor.cpp: policy step and episode recorder
 void bind_replay(pybind11::module_& m);    // csrc/bindings/replay.cpp: decoding stored episodes into a batch
+void bind_wire(pybind11::module_& m);      // csrc/bindings/wire.cpp: checks of episodes that come as bytes
 void bind_dense(pybind11::module_& m);     // csrc/bindings/dense.cpp: whole networks on the CPU
 
 }  // namespace powqmix

@@ -15,5 +15,6 @@ PYBIND11_MODULE(_C, m) {
   powqmix::bind_skirmish(m);
   powqmix::bind_actor(m);
   powqmix::bind_replay(m);
+  powqmix::bind_wire(m);
   powqmix::bind_dense(m);
 }

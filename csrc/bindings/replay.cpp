@@ -104,23 +104,7 @@ class EpisodeDecoder {
 
 }  // namespace
 
-// Whether no float of little-endian `buffer`, 2 or 4 bytes each, has all bits of its exponent set.
-static bool all_finite(const py::buffer& buffer, int bytes) {
-  const py::buffer_info info = buffer.request();
-  const int64_t count = info.size * info.itemsize / bytes;
-  bool finite = true;
-  if (bytes == 2) {
-    const auto* words = static_cast<const uint16_t*>(info.ptr);
-    for (int64_t i = 0; i < count; ++i) finite &= (words[i] & 0x7C00u) != 0x7C00u;
-  } else {
-    const auto* words = static_cast<const uint32_t*>(info.ptr);
-    for (int64_t i = 0; i < count; ++i) finite &= (words[i] & 0x7F800000u) != 0x7F800000u;
-  }
-  return finite;
-}
-
 void bind_replay(py::module_& m) {
-  m.def("all_finite", all_finite);
   py::class_<EpisodeDecoder>(m, "EpisodeDecoder")
       .def(py::init([](int64_t n_agents, int64_t n_actions, int64_t obs_size, int64_t state_size,
                        bool half_reals, bool wide_actions, int threads) {

@@ -1,4 +1,4 @@
-"""`powqmix profile learner|actors|kernels`: throughput by stage on this machine, without a run."""
+"""`powqmix profile learner|actors|kernels|wire|system`: throughput by stage on this machine, without a run."""
 
 from __future__ import annotations
 
@@ -10,30 +10,38 @@ import tyro
 
 from powqmix import config as configuration
 from powqmix import envs
-from powqmix.config import Config, ConfigError
+from powqmix.config import Config, ConfigError, settle_actors
 from powqmix.process import keep_freed_memory
 
 from . import flags as command_line
 from .devices import resolve_device
 from .errors import CommandError
-from .flags import Assignments, Number, Switch, Word
-from .output import count, print_json, print_table
+from .flags import Assignments, Number, PathFlag, Switch, Word
+from .output import print_json
+from .profile_tables import print_report
+from .trace import Span, write_trace
+
+WIRE_ACTORS = 64
 
 
 @dataclass(frozen=True)
 class Flags:
     """Measures one part of the system alone, on real episodes of an environment.
 
-    learner: updates a second, and where their time goes, from a replay ring filled with episodes played here.
-    actors: environment steps a second of one actor process, and the shares of policy, environment and recording.
+    learner: updates a second, where their time goes, and the machine's peaks beside it, from episodes played here.
+    actors: environment steps a second of real actor processes, and what policy, simulation, recording, sending take.
     kernels: each op beside its reference implementation in PyTorch, both measured in turns.
+    wire: how much of their rate many actors keep whose steps only sleep, and what the receiver takes.
+    system: which of actors, transport and learner limits a run with --actors actors, and what to change.
 
     Other programs on the machine slow all of them down; figures are medians. Example:
         powqmix profile learner --env predator_prey --device cpu --seconds 10
     """
 
-    part: Annotated[tyro.conf.Positional[Literal["learner", "actors", "kernels"]], tyro.conf.arg(metavar="PART")]
-    """learner, actors or kernels."""
+    part: Annotated[
+        tyro.conf.Positional[Literal["learner", "actors", "kernels", "wire", "system"]], tyro.conf.arg(metavar="PART")
+    ]
+    """learner, actors, kernels, wire or system."""
     env: Word = None
     """Environment whose episodes and sizes are used (default: predator_prey)."""
     algorithm: Word = None
@@ -46,10 +54,16 @@ class Flags:
     """The same by name: cpu, cuda or cuda:1 (default: the first GPU, or the CPU)."""
     envs: Annotated[tuple[int, ...], tyro.conf.arg(metavar="E...")] = (1, 8, 32)
     """Of actors: how many environments in a process, each a row of the table."""
+    actors: Number = None
+    """Actor processes, of actors (default: 1), wire (default: 64) and system (default: one for each core)."""
+    sleep_ms: float = 10.0
+    """Of wire: how long a step of an actor sleeps."""
     seconds: float = 5.0
     """Time of each measurement."""
     assignments: Assignments = ()
     """Any configuration value, as in --set training.batch_size=64 --set env.punishment=-3."""
+    trace: PathFlag = None
+    """Write what happened when to this file, which chrome://tracing and ui.perfetto.dev open."""
     json: Switch = False
     """Print one JSON object instead of tables."""
 
@@ -61,6 +75,10 @@ def parse(arguments: Sequence[str]) -> Flags:
 def run(flags: Flags) -> int:
     if not flags.seconds > 0:
         raise CommandError(f"--seconds must be above 0, got {flags.seconds}", 2)
+    if flags.actors is not None and flags.actors < 1:
+        raise CommandError(f"--actors must be at least 1, got {flags.actors}", 2)
+    if not flags.sleep_ms > 0:
+        raise CommandError(f"--sleep-ms must be above 0, got {flags.sleep_ms}", 2)
     if not flags.envs or min(flags.envs) < 1:
         raise CommandError(f"--envs takes numbers of at least 1, got {list(flags.envs)}", 2)
     config = configuration.resolve(
@@ -71,69 +89,41 @@ def run(flags: Flags) -> int:
         spec = envs.spec(config.env_id, **config.env)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    report = {"part": flags.part, "env": config.env_id, "env_version": spec.version, **_measure(flags, config)}
+    report, tracks = _measure(flags, config)
+    report = {"part": flags.part, "env": config.env_id, "env_version": spec.version, **report}
+    if flags.trace is not None:
+        try:
+            write_trace(flags.trace, tracks)
+        except OSError as error:
+            raise CommandError(f"--trace {flags.trace} cannot be written: {error.strerror}") from None
     if flags.json:
         print_json(report)
     else:
-        {"learner": _print_learner, "actors": _print_actors, "kernels": _print_kernels}[flags.part](report)
+        print_report(report)
     return 0
 
 
-def _measure(flags: Flags, config: Config) -> dict[str, Any]:
-    # Imported when asked for: actors need no torch.
-    if flags.part == "actors":
-        from . import profile_actors
-
-        return profile_actors.measure(config, flags.envs, flags.seconds)
-    device, _ = resolve_device(config.device, flags.gpu, flags.device)
+def _measure(flags: Flags, config: Config) -> tuple[dict[str, Any], dict[str, list[Span]]]:
     keep_freed_memory()  # as the learner's process does
+    # Imported when asked for: actors and wire need no torch.
+    if flags.part == "actors":
+        from .profile_actors import measure_actors
+
+        return measure_actors(config, flags.actors or 1, flags.envs, flags.seconds)
+    if flags.part == "wire":
+        from .profile_wire import measure_wire
+
+        return measure_wire(config, flags.actors or WIRE_ACTORS, flags.sleep_ms, flags.seconds)
+    device, _ = resolve_device(config.device, flags.gpu, flags.device)
     if flags.part == "learner":
-        from . import profile_learner
+        from .profile_learner import measure_learner
 
-        return profile_learner.measure(config, device, flags.seconds)
-    from . import profile_kernels
+        return measure_learner(config, device, flags.seconds)
+    if flags.part == "system":
+        from .profile_system import measure_system
 
-    return profile_kernels.measure(config, device, flags.seconds)
+        settled = settle_actors(config, flags.actors)
+        return measure_system(config, device, settled.count, settled.envs_per_actor, flags.seconds)
+    from .profile_kernels import measure_kernels
 
-
-def _print_learner(report: dict[str, Any]) -> None:
-    print(
-        f"{report['env']}, {report['algorithm']}: batches of {report['batch_size']} episodes of {report['steps']} steps"
-    )
-    print(f"on {report['device']}, {report['threads']} threads")
-    print(f"{report['updates_per_second']:.2f} updates/s, {report['ms_per_update']:.2f} ms each")
-    total = sum(report["stages_ms"].values())
-    print_table(
-        ("stage", ">ms", ">share"),
-        [(name, f"{ms:.3f}", f"{100 * ms / total:.1f} %") for name, ms in report["stages_ms"].items()],
-    )
-
-
-def _print_actors(report: dict[str, Any]) -> None:
-    print(f"{report['env']}: one process, one thread, policy in {report['instruction_set']} code, random actions")
-    print_table(
-        (">environments", ">env steps/s", ">us an env step", ">policy us", ">environment us", ">recording us"),
-        [
-            (
-                row["envs"], count(row["env_steps_per_second"]), f"{row['us_per_env_step']:.2f}",
-                *(f"{us:.2f}" for us in row["us"].values()),
-            )
-            for row in report["rows"]
-        ],
-    )  # fmt: skip
-    print("policy and environment are timed alone, called from Python; recording is what remains of the rollout")
-
-
-def _print_kernels(report: dict[str, Any]) -> None:
-    shape = ", ".join(f"{letter} {size}" for letter, size in report["shape"].items())
-    print(f"{report['env']} on {report['device']}, {report['threads']} threads: {shape}")
-    print_table(
-        ("op", ">ms", ">reference ms", ">times as fast", ">largest difference"),
-        [
-            (
-                row["op"], f"{row['ms']:.3f}", f"{row['reference_ms']:.3f}", f"{row['ratio']:.2f}",
-                f"{row['largest_difference']:.1e}",
-            )
-            for row in report["rows"]
-        ],
-    )  # fmt: skip
+    return measure_kernels(config, device, flags.seconds)

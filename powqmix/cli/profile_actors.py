@@ -1,117 +1,83 @@
-"""What an environment step costs an actor: the whole rollout, the policy alone, the environment alone."""
+"""What an environment step costs an actor: real actor processes that send to a learner that only counts."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-import powqmix._C as _C
 from powqmix import envs
-from powqmix.actors.rollout import policy_shape
 from powqmix.config import Config
-from powqmix.types import Array, EnvSpec, PolicySpec, episode_schema
+from powqmix.types import PolicySpec
 
+from .null_learner import Fleet, NullLearner, measure
 from .output import progress
-from .timing import alternate, timed
-from .workload import player, policy_spec
+from .peaks import one_core_gmacs
+from .trace import Span
+from .workload import policy_spec
 
-SLICE_STEPS = 256  # environment steps in one timed slice, at least; a slice is short beside what else the machine does
+WARM_UP_S = 0.3
+# Stages of a step: the name that is shown, and what an actor wrote of it (actors/stages.py).
+ROLLOUT_STAGES = ("policy", "simulate", "record")
+LOOP_STAGES = ("send", "wait")
 
 
-def measure(config: Config, env_counts: Sequence[int], seconds: float) -> dict[str, Any]:
-    """A row for each number of environments in the process, on one thread.
+def measure_actors(
+    config: Config, actors: int, env_counts: Sequence[int], seconds: float
+) -> tuple[dict[str, Any], dict[str, list[Span]]]:
+    """A row for each number of environments in a process, with `actors` processes; and a trace's tracks of the last.
 
-    Rollout, environment and policy are timed in turns; recording is what the rollout takes beyond the other two, which
-    are called from Python here, at about a microsecond a call: with one environment, recording shows too small. The
-    actions are uniformly random legal ones, as in the beginning of a run.
+    Everything is as in a run but the learner: parameters of a fresh network, the lowest epsilon, episodes over ZeroMQ.
     """
     spec = envs.spec(config.env_id, **config.env)
     shape = policy_spec(config, spec)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    tracks: dict[str, list[Span]] = {}
     with progress(f"measuring {len(env_counts)} sizes for {seconds:g} s each", len(env_counts)) as bar:
         for num_envs in env_counts:
-            rows.append(_row(config, spec, shape, num_envs, seconds))
+            row, tracks = _row(config, Fleet(actors, num_envs), seconds)
+            rows.append(row)
             bar.advance()
-    return {
-        "instruction_set": _policy(shape, 1).isa,
+    peak = one_core_gmacs()
+    for row in rows:
+        row["policy_gmacs_per_second"] = 1e-3 * step_macs(shape) / row["us"]["policy"]
+    report = {
+        "actors": actors,
         "agents": spec.n_agents,
         "hidden_size": shape.hidden_size,
+        "peak_gmacs_per_second": peak,
         "rows": rows,
     }
+    return report, tracks
 
 
-def _row(config: Config, spec: EnvSpec, shape: PolicySpec, num_envs: int, seconds: float) -> dict[str, Any]:
-    steps = -(-SLICE_STEPS // num_envs)
-    rollout, rollout_env = player(config, num_envs, episode_schema(spec, config.replay.dtype), _parameters(shape))
-    env = envs.make(config.env_id, num_envs, config.seed, **config.env)
-    try:
-        bodies = {
-            "rollout": timed(lambda: _advance(rollout, steps)),
-            "environment": _stepper(env, steps),
-            "policy": timed(_actor(env, shape, steps)),
-        }
-        times = alternate(bodies, seconds)
-    finally:
-        env.close()
-        rollout_env.close()
-    us = {name: 1e6 * statistics.median(values) / (steps * num_envs) for name, values in times.items()}
-    recording = max(0.0, us["rollout"] - us["policy"] - us["environment"])
-    return {
-        "envs": num_envs,
-        "env_steps_per_second": 1e6 / us["rollout"],
-        "us_per_env_step": us["rollout"],
-        "us": {"policy": us["policy"], "environment": us["environment"], "recording": recording},
+def step_macs(shape: PolicySpec) -> int:
+    """Multiply-adds of an environment's agents in one step, those of zero inputs, which are skipped, included."""
+    hidden = shape.hidden_size
+    return shape.n_agents * hidden * (shape.input_size + 6 * hidden + shape.n_actions)
+
+
+def _row(config: Config, fleet: Fleet, seconds: float) -> tuple[dict[str, Any], dict[str, list[Span]]]:
+    with NullLearner(config, fleet) as learner:
+        rates = measure(learner, seconds, WARM_UP_S)
+        first = learner.stages_of(0)
+        receiver = learner.stages.spans
+    us = {name: 1e6 * value / max(first["env_steps"], 1) for name, value in first["seconds"].items()}
+    us |= {name: 1e6 * value / max(first["env_steps"], 1) for name, value in first["rollout_seconds"].items()}
+    stages = {name: us[name] for name in ROLLOUT_STAGES}
+    # What of the rollout's calls is in none of its stages: handing episodes to Python.
+    stages["hand over"] = max(0.0, us.get("play", 0.0) - sum(stages.values()))
+    stages |= {name: us.get(name, 0.0) for name in LOOP_STAGES}
+    row = {
+        "envs": fleet.envs_per_actor,
+        "env_steps_per_second": rates["env_steps_per_second"],
+        "us_per_env_step": sum(stages.values()),
+        "us": stages,
+        **{name: rates[name] for name in ("actors_cores", "receiver_cores", "receiver_us_per_episode")},
+        **{name: rates[name] for name in ("steps_per_episode", "mb_per_second", "pss_mb")},
     }
-
-
-def _advance(rollout: Any, steps: int) -> None:
-    """Exactly `steps` steps of all environments: `advance` comes back whenever an episode ends."""
-    target = rollout.env_steps + steps * rollout.num_envs
-    while rollout.env_steps < target:
-        rollout.advance(1.0, (target - rollout.env_steps) // rollout.num_envs)
-
-
-def _stepper(env: Any, steps: int) -> Callable[[], float]:
-    """The environment's part: seconds of `steps` steps, without those of drawing the actions."""
-    rng = np.random.default_rng(0)
-    env.reset()
-
-    def step() -> float:
-        seconds = 0.0
-        for _ in range(steps):
-            drawn = rng.random(env.avail_actions.shape, np.float32) * env.avail_actions
-            actions = np.ascontiguousarray(drawn.argmax(axis=-1), np.int32)
-            start = time.perf_counter()
-            env.step(actions)
-            seconds += time.perf_counter() - start
-        return seconds
-
-    return step
-
-
-def _policy(shape: PolicySpec, num_envs: int) -> Any:
-    policy = _C.Policy(policy_shape(shape), num_envs=num_envs, seed=0)
-    policy.set_parameters(_parameters(shape), 0)
-    for env in range(num_envs):
-        policy.begin(env, 1.0)
-    return policy
-
-
-def _parameters(shape: PolicySpec) -> Array:
-    bound = shape.hidden_size**-0.5  # torch's initialisation of these layers
-    return np.random.default_rng(0).uniform(-bound, bound, shape.parameter_count).astype(np.float32)
-
-
-def _actor(env: Any, shape: PolicySpec, steps: int) -> Callable[[], None]:
-    """The policy's part: `steps` choices on what the environments show."""
-    policy = _policy(shape, env.num_envs)
-
-    def act() -> None:
-        for _ in range(steps):
-            policy.act(env.obs, env.avail_actions)
-
-    return act
+    tracks = {
+        "actor 0": [tuple(span) for span in first["spans"]],
+        "actor 0, in play": [tuple(span) for span in first["rollout_spans"]],
+        "receiver": receiver,
+    }
+    return row, tracks

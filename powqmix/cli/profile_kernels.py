@@ -18,6 +18,7 @@ from powqmix.ops import reference
 
 from .output import progress
 from .timing import alternate, timed
+from .trace import Span
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Case:
         return f"{self.op}, backward too" if self.differentiated else self.op
 
 
-def measure(config: Config, device_name: str, seconds: float) -> dict[str, Any]:
-    """A row for each op: its median time, the reference's, and how far the results are apart."""
+def measure_kernels(config: Config, device_name: str, seconds: float) -> tuple[dict[str, Any], dict[str, list[Span]]]:
+    """A row for each op: its median time, the reference's, how far the results are apart; and a trace's tracks."""
     spec = envs.spec(config.env_id, **config.env)
     batch, steps = config.training.batch_size, spec.episode_limit
     threads = threads_for(config.threads, batch * (steps + 1) * spec.n_agents, 0)
@@ -43,17 +44,21 @@ def measure(config: Config, device_name: str, seconds: float) -> dict[str, Any]:
     device = torch.device(device_name)
     synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     cases = make_cases(config, batch, steps, spec.n_agents, spec.n_actions, device)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    tracks: dict[str, list[Span]] = {}
     with progress(f"measuring {len(cases)} ops for {seconds:g} s each", len(cases)) as bar:
         for case in cases:
-            rows.append(compare(case, seconds, synchronise))
+            spans: list[Span] = []
+            rows.append(compare(case, seconds, synchronise, spans))
+            tracks[case.name] = spans
             bar.advance()
-    return {
+    report = {
         "device": device_name if device.type == "cpu" else torch.cuda.get_device_name(device),
         "threads": threads,
         "shape": {"B": batch, "T": steps, "N": spec.n_agents, "A": spec.n_actions, "K": config.mixer.embed_size},
         "rows": rows,
     }
+    return report, tracks
 
 
 def make_cases(config: Config, batch: int, steps: int, agents: int, actions: int, device: torch.device) -> list[Case]:
@@ -94,7 +99,9 @@ def make_cases(config: Config, batch: int, steps: int, agents: int, actions: int
     ]
 
 
-def compare(case: Case, seconds: float, synchronise: Callable[[], None]) -> dict[str, Any]:
+def compare(
+    case: Case, seconds: float, synchronise: Callable[[], None], spans: list[Span] | None = None
+) -> dict[str, Any]:
     """Both implementations of one op in turns: median milliseconds, their ratio, the largest difference of results."""
     ours = functools.partial(_call, getattr(ops, case.op), case)
     theirs = functools.partial(_call, getattr(reference, case.op), case)
@@ -109,7 +116,7 @@ def compare(case: Case, seconds: float, synchronise: Callable[[], None]) -> dict
 
         return timed(run)
 
-    times = alternate({"ours": waited(ours), "reference": waited(theirs)}, seconds)
+    times = alternate({"ours": waited(ours), "reference": waited(theirs)}, seconds, spans=spans)
     ms = {name: 1e3 * statistics.median(values) for name, values in times.items()}
     return {
         "op": case.name,

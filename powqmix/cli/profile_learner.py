@@ -24,7 +24,10 @@ from powqmix.types import episode_schema
 from powqmix.wire.parameters import ParameterWriter
 
 from .output import progress
+from .peaks import device_peaks
 from .timing import Stages
+from .trace import Span
+from .work import update_gflop
 from .workload import fill, player
 
 BATCHES = 4  # the ring holds so many batches of episodes: more than a processor's cache does
@@ -43,8 +46,11 @@ STAGES = (
 )
 
 
-def measure(config: Config, device_name: str, seconds: float) -> dict[str, Any]:
-    """Updates a second, and milliseconds of each stage in the median update.
+def measure_learner(config: Config, device_name: str, seconds: float) -> tuple[dict[str, Any], dict[str, list[Span]]]:
+    """Updates a second, milliseconds of each stage in the median update, and the track of a trace.
+
+    Dense stages have their rate in GFLOP/s (work.py says what is counted), the gathering in GB/s; `peaks` is what this
+    device does of either at best.
 
     The stages are measured in a second pass in which each waits for the device, so that on a GPU they add up to more
     than an update takes. What is left of an update beside them is "rest of the update".
@@ -69,16 +75,25 @@ def measure(config: Config, device_name: str, seconds: float) -> dict[str, Any]:
                 fill(ring, rollout, episodes, config.exploration.epsilon(0), bar.advance)
             env.close()
             loop = _Loop(config, ring, update, writer, synchronise)
-            return {
+            peaks = device_peaks(device)
+            steps = float(ring.records(ring.stored())["steps"].mean())
+            measured = loop.measure(seconds)
+            work = update_gflop(update.objective, config, spec.n_agents, training.batch_size, steps)
+            seconds_of = {name: ms / 1e3 for name, ms in measured["stages_ms"].items()}
+            report = {
                 "algorithm": config.algorithm,
                 "device": device_name if device.type == "cpu" else torch.cuda.get_device_name(device),
                 "threads": threads,
                 "batch_size": training.batch_size,
-                "steps": round(float(ring.records(ring.stored())["steps"].mean()), 1),
+                "steps": round(steps, 1),
                 "episodes_in_ring": len(ring),
-                **loop.measure(seconds),
+                **measured,
+                "peaks": peaks,
+                "gflop_per_second": {name: gflop / seconds_of[name] for name, gflop in work.items()},
+                "gather_gb_per_second": 1e-9 * loop.batch_bytes / seconds_of["sample and gather"],
                 "peak_device_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
             }
+            return report, {"learner": loop.stages.spans}
         finally:
             writer.close()
             ring.unlink()
@@ -103,6 +118,7 @@ class _Loop:
         self.buffers = BatchBuffers(ring.schema, batch_size, pin_memory=on_gpu, merge_equal=not on_gpu)
         self.stages = Stages(synchronise)
         self.updates = 0
+        self.batch_bytes = 0  # of the last batch, decoded
 
     def measure(self, seconds: float) -> dict[str, Any]:
         with progress(f"updating for {2 * seconds:g} s", 2 * seconds) as bar:
@@ -152,6 +168,8 @@ class _Loop:
         self.stages.begin_round()
         with self.stages.time("sample and gather"):
             batch = self.ring.gather(self.ring.sample(self.rng, self.config.training.batch_size), self.buffers)
+        tensors = (batch.obs, batch.state, batch.avail_actions, batch.actions, batch.reward, batch.terminated)
+        self.batch_bytes = sum(tensor.nbytes for tensor in tensors)
         with self.stages.time("update"):
             self.update(batch, self.config.weighting.warmup_steps)
         with self.stages.time("publish"):

@@ -42,6 +42,11 @@ class SendWindow:
         """Episodes given and not yet acknowledged."""
         return self.offered - self.acked_upto
 
+    def sendable(self, now: float) -> bool:
+        """Whether `take` would give something."""
+        again = self._next > self.acked_upto + 1 and now - self._progress_at > self.retransmit_s
+        return again or self._next <= min(self.offered, self.allowed_upto)
+
     def take(self, now: float) -> Iterator[tuple[int, Episode]]:
         """What may be sent now, in order."""
         if self._next > self.acked_upto + 1 and now - self._progress_at > self.retransmit_s:

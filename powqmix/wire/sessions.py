@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from powqmix.types import EpisodeSchema
 
 from . import messages as m
-from .frames import checksum, describe, fault, separated
+from .frames import checksum, describe, fault
 
 STRIKES = 3  # unreadable messages after which a peer is no longer listened to
 
@@ -230,7 +230,7 @@ class Sessions:
         if sum(len(frame) for frame in frames) > self.schema.max_nbytes or checksum(frames) != header.crc32:
             # Damaged on the way: not settled, so it is sent again.
             return self._strike(state.peer, "corrupt") or [Reply(state.peer, m.Unknown())]
-        reason = fault(self.schema, header, separated(self.schema, header.steps, frames))
+        reason = fault(self.schema, header, frames)
         if reason:
             self.rejected[reason] += 1
             state.rejects += 1

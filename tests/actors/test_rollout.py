@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -90,6 +92,39 @@ def test_stopping_in_between_changes_nothing(toy_env: MakeEnv) -> None:
     whole, piecewise = play(start(toy_env(3)), 20), play(start(toy_env(3)), 20, until=1)
     for mine, other in zip(piecewise, whole, strict=True):
         assert_same(mine, other)
+
+
+@pytest.mark.parametrize("several", [2, 7])
+def test_several_episodes_in_a_call_are_those_of_as_many_calls(toy_env: MakeEnv, several: int) -> None:
+    wanted, rollout = play(start(toy_env(3)), 30), start(toy_env(3))
+    got: list[Episode] = []
+    while len(got) < 20:
+        episodes = rollout.advance(0.25, episodes=several)
+        assert len(episodes) >= several
+        got += episodes
+    for mine, other in zip(got, wanted):
+        assert_same(mine, other)
+    with pytest.raises(ValueError, match="episodes must be at least 1"):
+        rollout.advance(0.25, episodes=0)
+
+
+def test_the_clock_counts_the_stages_of_every_step_and_keeps_the_first(toy_env: MakeEnv) -> None:
+    rollout = start(toy_env(2))
+    assert rollout.clock() == ({"policy": 0.0, "simulate": 0.0, "record": 0.0}, [])
+    play(rollout, 3)
+    assert not rollout.clock()[1]  # it was not started
+    rollout.start_clock(max_spans=6)
+    begin = time.monotonic()
+    while not rollout.advance(0.25, until=1):
+        pass
+    play(rollout, 5)
+    passed = time.monotonic() - begin
+    seconds, spans = rollout.clock()
+    assert all(value > 0 for value in seconds.values())
+    assert sum(seconds.values()) <= passed
+    assert [name for name, *_ in spans] == ["record", "policy", "simulate", "record", "record", "policy"]
+    assert all(begin <= first <= last <= begin + passed for _, first, last in spans)
+    assert all(before[2] <= after[1] for before, after in pairwise(spans))
 
 
 def test_until_bounds_the_steps_of_a_call(toy_env: MakeEnv) -> None:

@@ -72,7 +72,7 @@ class Channel:
         self.up.append([bytes(part) for part in parts])
 
     def getsockopt(self, option: int) -> int:
-        return zmq.POLLOUT
+        return zmq.POLLOUT | (zmq.POLLIN if self.inbox else 0)
 
     def poll(self, timeout_ms: int) -> bool:
         return bool(self.inbox)
