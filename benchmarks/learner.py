@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -91,15 +90,16 @@ def peak_memory(env: str, side: str, threads: int) -> int:
 
 def print_peak_memory(env: str, side: str) -> None:
     call = sides(env)[side]
-    before = resident()
+    before = memory_of_process("VmRSS")
     for _ in range(2):
         call()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    print(memory_of_process("VmHWM") - before)
 
 
-def resident() -> int:
-    """Bytes of memory that this process holds now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def memory_of_process(line: str) -> int:
+    """Bytes by a line of /proc/self/status: VmRSS is now, VmHWM the most since the program began."""
+    status = dict(row.split(":", 1) for row in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(status[line].split()[0])
 
 
 def measure(env: str, threads: int, repeats: int) -> dict[str, Any]:
