@@ -37,6 +37,28 @@ float advantage_of_row(const HeadInputs& in, int64_t row, int n_agents) {
   return joint_advantage(in.scales + first, in.q_taken + first, in.q_max + first, n_agents);
 }
 
+// advantage_of_row for `rows` rows from `first` on: all products, then the sums, which is what vectors are
+// for. Unfilled rows are computed too, and left unread.
+void advantages_of_rows(const HeadInputs& in, int64_t first, int64_t rows, int n_agents, float* advantages) {
+  constexpr int64_t kTerms = 2048;
+  float terms[kTerms];
+  const int64_t rows_at_once = kTerms / std::max(1, n_agents);
+  for (int64_t row = 0; row < rows; row += std::max<int64_t>(1, rows_at_once)) {
+    if (rows_at_once == 0) {
+      advantages[row] = advantage_of_row(in, first + row, n_agents);
+      continue;
+    }
+    const int64_t count = std::min(rows_at_once, rows - row), at = (first + row) * n_agents;
+    const float *scales = in.scales + at, *q_taken = in.q_taken + at, *q_max = in.q_max + at;
+    for (int64_t k = 0; k < count * n_agents; ++k) terms[k] = scales[k] * (q_taken[k] - q_max[k]);
+    for (int64_t r = 0; r < count; ++r) {
+      float sum = 0.0f;
+      for (int i = 0; i < n_agents; ++i) sum += terms[r * n_agents + i];
+      advantages[row + r] = sum;
+    }
+  }
+}
+
 void loss_of_episode(int64_t steps, int n_agents, HeadConstants constants, const HeadInputs& in,
                      const LossTensors& loss, int64_t episode) {
   const int64_t first = episode * steps;
@@ -123,14 +145,11 @@ void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const
     for (const int64_t end = episode + count; episode < end; ++episode) {
       const int64_t first = episode * shape.steps;
       targets_of_episode(shape.steps, constants.td_lambda, in, first, target);
+      advantages_of_rows(in, first, shape.steps, n_agents, q_r + first);
       for (int64_t row = first; row < first + shape.steps; ++row) {
-        if (!in.filled[row]) {
-          q_r[row] = joint_weight[row] = 0.0f;
-          continue;
-        }
-        const float advantage = advantage_of_row(in, row, n_agents);
-        q_r[row] = in.state_value[row] + advantage;
-        joint_weight[row] = joint_weight_of(constants, advantage);
+        const float advantage = q_r[row];
+        q_r[row] = in.filled[row] ? in.state_value[row] + advantage : 0.0f;
+        joint_weight[row] = in.filled[row] ? joint_weight_of(constants, advantage) : 0.0f;
       }
     }
   });
@@ -154,10 +173,15 @@ void powqmix_head_backward(int64_t rows, int n_agents, const float* q_taken, con
                            Runner runner) {
   over_rows(runner, rows, 12 * n_agents + 9, [&](int64_t row, int64_t count) {
     for (const int64_t end = row + count; row < end; ++row) {
+      const int64_t first = row * n_agents;
       d_state_value[row] = filled[row] ? d_q_r[row] : 0.0f;
-      for (int64_t i = row * n_agents; i < (row + 1) * n_agents; ++i) {
-        d_scales[i] = filled[row] ? d_q_r[row] * (q_taken[i] - q_max[i]) : 0.0f;
+      if (!filled[row]) {
+        std::fill_n(d_scales + first, n_agents, 0.0f);
+        continue;
       }
+      const float *taken = q_taken + first, *best = q_max + first, d = d_q_r[row];
+      float* to = d_scales + first;
+      for (int i = 0; i < n_agents; ++i) to[i] = d * (taken[i] - best[i]);
     }
   });
 }
