@@ -132,10 +132,15 @@ inline bool advance_swing(Battle& b, const UnitStats& s, int u, float* late) {
 
 // Loop phase 5: whoever's attack is due hits, in fresh random order; who died before its turn hits nobody.
 inline void attack(Battle& b, const Rules& rules) {
+  uint8_t acts[kMaxUnits];
+  for (int u = 0; u < b.n_units; ++u) {
+    const bool hits = (b.swing[u] > 0) | (b.cooldown[u] <= 0) | (b.energy[u] > 0);
+    acts[u] = (b.health[u] > 0) & ((b.follow_up[u] > 0) | ((b.engaged[u] != 0) & (b.target[u] >= 0) & hits));
+  }
   Due queue[kMaxUnits];
   int n = 0;
   for (int u = 0; u < b.n_units; ++u) {
-    if (!b.alive(u)) continue;
+    if (!acts[u]) continue;
     Due due{0, 0.0f, static_cast<uint8_t>(u), false, false, false};
     if (b.follow_up[u] > 0) due.follows = (b.follow_up[u] -= 1) <= 0;
     if (b.target[u] >= 0 && b.engaged[u]) {
@@ -180,6 +185,9 @@ inline void send_off(Battle& b, int u) {
 
 // Loop phase 6: the dead leave, and what explodes on death does, until nothing more dies.
 inline void bury(Battle& b, const Rules& rules) {
+  bool any = false;
+  for (int u = 0; u < b.n_units; ++u) any |= (b.health[u] <= 0) & (b.x[u] < kPaddingX);
+  if (!any) return;
   for (bool again = true; again;) {
     again = false;
     for (int u = 0; u < b.n_units; ++u) {

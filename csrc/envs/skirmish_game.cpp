@@ -8,9 +8,7 @@
 #include "envs/skirmish_agents.h"
 #include "envs/skirmish_check.h"
 #include "envs/skirmish_combat.h"
-#include "envs/skirmish_computer.h"
-#include "envs/skirmish_movement.h"
-#include "envs/skirmish_separation.h"
+#include "envs/skirmish_loops.h"
 
 namespace powqmix::skirmish {
 
@@ -104,16 +102,7 @@ StepResult Skirmish::play(int e, const int32_t* actions) {
     b.last_action[u] = static_cast<int16_t>(actions[u]);
     if (!options_.mirror) give_order(b, rules_, u, actions[u]);
   }
-  for (int loop = 0; loop < kLoopsPerStep; ++loop) {
-    ++b.loop;
-    advance_timers(b, rules_);
-    command(b, rules_);
-    const Places before = places(b);
-    move(b, rules_);
-    separate(b, rules_, before);
-    attack(b, rules_);
-    bury(b, rules_);
-  }
+  play_loops(b, rules_);
   ++b.step;
 
   StepResult result;

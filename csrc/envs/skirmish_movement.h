@@ -27,7 +27,7 @@ inline Places places(const Battle& b) {
 }
 
 // Walks up to `reach` towards `to`; returns whether it arrives there.
-inline bool walk(Battle& b, const Rules& rules, int u, Point to, float reach, Places& steps) {
+inline bool walk(Battle& b, const Rules& rules, int u, Point to, float reach) {
   const UnitStats& s = rules.of(b, u);
   Point way = to;
   if (!s.flies) way = rules.terrain->layer(s.walks_cliffs).waypoint({b.x[u], b.y[u]}, to);
@@ -46,17 +46,18 @@ inline bool walk(Battle& b, const Rules& rules, int u, Point to, float reach, Pl
     b.face_x[u] = kDetourCosine * x - side * y;
     b.face_y[u] = kDetourCosine * y + side * x;
   }
-  steps.x[u] = b.x[u] + b.face_x[u] * go;
-  steps.y[u] = b.y[u] + b.face_y[u] * go;
+  b.x[u] += b.face_x[u] * go;
+  b.y[u] += b.face_y[u] * go;
   b.slack[u] -= go;
   b.moving[u] = 1;
   return direct && far - go < 1e-3f;
 }
 
 // Approaches the target, or stands and fights it. Leaving range + slop drops a started attack.
-inline void pursue(Battle& b, const Rules& rules, int u, float range, float slop, Places& steps) {
+inline void pursue(Battle& b, const Rules& rules, int u, float range, float slop, const Places& before) {
   const int target = b.target[u];
-  const float dx = b.x[target] - b.x[u], dy = b.y[target] - b.y[u];
+  const Point at{before.x[target], before.y[target]};
+  const float dx = at.x - b.x[u], dy = at.y - b.y[u];
   const float gap = std::sqrt(dx * dx + dy * dy) - b.radius[u] - b.radius[target];
   if (gap <= range + (b.engaged[u] ? slop : 0.0f)) {
     b.engaged[u] = 1;
@@ -68,13 +69,12 @@ inline void pursue(Battle& b, const Rules& rules, int u, float range, float slop
   b.engaged[u] = 0;
   b.swing[u] = 0;
   if (rules.of(b, u).speed <= 0) return;
-  walk(b, rules, u, {b.x[target], b.y[target]}, gap - range + 1e-3f, steps);
+  walk(b, rules, u, at, gap - range + 1e-3f);
 }
 
-// Loop phase 3: everybody moves by its order. All decide by where the others stood at the loop's start, so no
-// side moves first.
-inline void move(Battle& b, const Rules& rules) {
-  Places steps = places(b);
+// Loop phase 3: everybody moves by its order. All decide by where the others stood at the loop's start
+// (`before`), so no side moves first.
+inline void move(Battle& b, const Rules& rules, const Places& before) {
   for (int u = 0; u < b.n_units; ++u) {
     b.moving[u] = 0;
     if (b.order[u] == kIdle || !b.alive(u)) continue;
@@ -88,14 +88,12 @@ inline void move(Battle& b, const Rules& rules) {
     }
     const UnitStats& s = rules.of(b, u);
     if (target >= 0) {
-      pursue(b, rules, u, s.range, s.weapon == Weapon::kHeal ? kHealSlop : kRangeSlop, steps);
+      pursue(b, rules, u, s.range, s.weapon == Weapon::kHeal ? kHealSlop : kRangeSlop, before);
     } else if (s.speed > 0) {
-      const bool arrived = walk(b, rules, u, {b.goal_x[u], b.goal_y[u]}, 2.0f * kMapSize, steps);
+      const bool arrived = walk(b, rules, u, {b.goal_x[u], b.goal_y[u]}, 2.0f * kMapSize);
       if (arrived && b.order[u] == kMove) b.order[u] = kIdle;
     }
   }
-  std::copy_n(steps.x, b.n_units, b.x);
-  std::copy_n(steps.y, b.n_units, b.y);
 }
 
 }  // namespace powqmix::skirmish

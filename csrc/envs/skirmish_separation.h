@@ -5,8 +5,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "envs/skirmish_battle.h"
+#include "envs/skirmish_lanes.h"
 #include "envs/skirmish_movement.h"
 
 namespace powqmix::skirmish {
@@ -34,13 +36,14 @@ struct Crowd {
   static constexpr int kMostPairs = kMaxUnits * (kMaxUnits - 1) / 2;
   static constexpr float kSkin = 0.1f;  // gap up to which a pair is kept
   int n = 0, pairs = 0;
-  float west[kMaxUnits];  // x - reach
-  float x[kMaxUnits], y[kMaxUnits], reach[kMaxUnits];
+  float west[kMaxUnits + kLanes];  // x - reach
+  float x[kMaxUnits + kLanes], y[kMaxUnits + kLanes], reach[kMaxUnits + kLanes];
+  int32_t layer[kMaxUnits + kLanes];  // who flies, and who does not
   uint8_t unit[kMaxUnits];
   uint8_t group[kMaxUnits];   // bit 0: side, bit 1: flies
   uint8_t stance[kMaxUnits];  // Stance
   uint8_t active[kMaxUnits];  // has walked or was pushed
-  uint8_t first[kMostPairs + 1], second[kMostPairs + 1];
+  uint8_t first[kMostPairs + kLanes], second[kMostPairs + kLanes];
 };
 
 // Insertion sort: the order of one loop is almost that of the next.
@@ -55,6 +58,22 @@ inline void sort_from_west(Battle& b) {
   }
 }
 
+// Lists those of units [j, j + kLanes) that touch unit i.
+inline void list_touching(Crowd& crowd, int i, int j, float mine, float east) {
+  Floats x, y, reach, west;
+  Truths layer;
+  load(&crowd.x[j], x);
+  load(&crowd.y[j], y);
+  load(&crowd.reach[j], reach);
+  load(&crowd.west[j], west);
+  load(&crowd.layer[j], layer);
+  const Floats dx = x - crowd.x[i], dy = y - crowd.y[i], wanted = reach + mine;
+  const uint32_t bits =
+      bits_of((dx * dx + dy * dy < wanted * wanted) & (west < east) & (layer == crowd.layer[i]));
+  std::memset(&crowd.first[crowd.pairs], i, kLanes);
+  crowd.pairs += list_members(bits, j, &crowd.second[crowd.pairs]);
+}
+
 // Sweeps along x: only who is near in x is looked at.
 inline void gather(Battle& b, Crowd& crowd) {
   sort_from_west(b);
@@ -65,18 +84,16 @@ inline void gather(Battle& b, Crowd& crowd) {
     crowd.x[i] = b.x[u];
     crowd.y[i] = b.y[u];
     crowd.reach[i] = b.separation[u];
+    crowd.layer[i] = b.flying[u];
     crowd.group[i] = static_cast<uint8_t>(b.is_ally(u) + 2 * b.flying[u]);
     crowd.stance[i] = b.rooted[u] ? kRooted : b.moving[u] ? kWalks : b.engaged[u] ? kFights : kIdles;
     crowd.active[i] = b.moving[u];
   }
+  for (int j = crowd.n; j < crowd.n + kLanes; ++j) crowd.west[j] = kPaddingX;
   for (int i = 0; i < crowd.n; ++i) {
     const float mine = crowd.reach[i] + Crowd::kSkin, east = crowd.x[i] + mine;
-    for (int j = i + 1; j < crowd.n && crowd.west[j] < east; ++j) {
-      const float dx = crowd.x[j] - crowd.x[i], dy = crowd.y[j] - crowd.y[i], wanted = mine + crowd.reach[j];
-      const bool same_layer = ((crowd.group[i] ^ crowd.group[j]) & 2) == 0;
-      crowd.first[crowd.pairs] = static_cast<uint8_t>(i);
-      crowd.second[crowd.pairs] = static_cast<uint8_t>(j);
-      crowd.pairs += (dx * dx + dy * dy < wanted * wanted) & same_layer;
+    for (int j = i + 1; j < crowd.n && crowd.west[j] < east; j += kLanes) {
+      list_touching(crowd, i, j, mine, east);
     }
   }
 }
