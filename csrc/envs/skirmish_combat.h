@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "envs/skirmish_battle.h"
+#include "envs/skirmish_lanes.h"
 
 namespace powqmix::skirmish {
 
@@ -11,22 +12,48 @@ constexpr int kShieldWait = 10 * kLoopsPerSecond;
 constexpr float kShieldRegen = 2.0f / kLoopsPerSecond;
 constexpr float kMinDamage = 0.5f;
 
-// Loop phase 1: cooldowns, shields, health and energy that grow by themselves.
-inline void advance_timers(Battle& b, const Rules& rules) {
-  const int n = b.n_units;
+// What the units' types say about how they recover, a unit each: found once a step, for vector loops.
+struct Recovery {
+  float health[kMaxUnits], health_regen[kMaxUnits];  // full health
+  float shield[kMaxUnits];                           // full shield
+  bool any_energy = false;
+};
+
+inline Recovery recovery(const Battle& b, const Rules& rules) {
+  Recovery r;
+  for (int u = 0; u < whole_lanes(b.n_units); ++u) {
+    const UnitStats& s = rules.of(b, u);
+    r.health[u] = s.health;
+    r.health_regen[u] = s.health_regen;
+    r.shield[u] = s.shield;
+    r.any_energy |= s.max_energy > 0;
+  }
+  return r;
+}
+
+// Loop phase 1: cooldowns, shields, health and energy that grow by themselves. Who is full, or has nothing
+// that grows, keeps the same bits: no branch asks.
+inline void advance_timers(Battle& b, const Rules& rules, const Recovery& r) {
+  const int n = whole_lanes(b.n_units);  // slots of no unit keep their zeros
   // The remainder below 0 of the loop in which a cooldown ends is kept for one loop: shots keep their exact
   // period.
   for (int u = 0; u < n; ++u) b.cooldown[u] = b.cooldown[u] > 0 ? b.cooldown[u] - 1 : 0;
   for (int u = 0; u < n; ++u) {
-    if (!b.alive(u)) continue;
+    const float grown = std::min(r.shield[u], b.shield[u] + kShieldRegen);
+    b.shield[u] = (b.health[u] > 0) & (b.shield_wait[u] <= 0) ? grown : b.shield[u];
+  }
+  for (int u = 0; u < n; ++u) {
+    const int waits = b.shield_wait[u];
+    b.shield_wait[u] = static_cast<int16_t>(waits - ((b.health[u] > 0) & (waits > 0)));
+  }
+  for (int u = 0; u < n; ++u) {
+    const float grown = std::min(r.health[u], b.health[u] + r.health_regen[u]);
+    b.health[u] = b.health[u] > 0 ? grown : b.health[u];
+  }
+  if (!r.any_energy) return;
+  for (int u = 0; u < n; ++u) {
     const UnitStats& s = rules.of(b, u);
-    if (b.shield_wait[u] > 0) {
-      --b.shield_wait[u];
-    } else if (s.shield > 0) {
-      b.shield[u] = std::min(s.shield, b.shield[u] + kShieldRegen);
-    }
-    if (s.health_regen > 0) b.health[u] = std::min(s.health, b.health[u] + s.health_regen);
-    if (s.max_energy > 0) b.energy[u] = std::min(s.max_energy, b.energy[u] + s.energy_regen);
+    if (b.alive(u) && s.max_energy > 0) b.energy[u] = std::min(s.max_energy, b.energy[u] + s.energy_regen);
   }
 }
 
@@ -130,17 +157,26 @@ inline bool advance_swing(Battle& b, const UnitStats& s, int u, float* late) {
   return true;
 }
 
+// Which of units [first, first + kLanes) may hit or heal in this loop; of the others, nothing changes.
+inline uint32_t may_act(const Battle& b, int first) {
+  Floats health, swing, cooldown, energy, follow_up;
+  Truths engaged, target;
+  load(&b.health[first], health);
+  load(&b.swing[first], swing);
+  load(&b.cooldown[first], cooldown);
+  load(&b.energy[first], energy);
+  load(&b.follow_up[first], follow_up);
+  load(&b.engaged[first], engaged);
+  load(&b.target[first], target);
+  const Truths fights = (engaged != 0) & (target >= 0) & ((swing > 0) | (cooldown <= 0) | (energy > 0));
+  return bits_of((health > 0) & ((follow_up > 0) | fights));
+}
+
 // Loop phase 5: whoever's attack is due hits, in fresh random order; who died before its turn hits nobody.
 inline void attack(Battle& b, const Rules& rules) {
-  uint8_t acts[kMaxUnits];
-  for (int u = 0; u < b.n_units; ++u) {
-    const bool hits = (b.swing[u] > 0) | (b.cooldown[u] <= 0) | (b.energy[u] > 0);
-    acts[u] = (b.health[u] > 0) & ((b.follow_up[u] > 0) | ((b.engaged[u] != 0) & (b.target[u] >= 0) & hits));
-  }
   Due queue[kMaxUnits];
   int n = 0;
-  for (int u = 0; u < b.n_units; ++u) {
-    if (!acts[u]) continue;
+  const auto enqueue = [&](int u) {
     Due due{0, 0.0f, static_cast<uint8_t>(u), false, false, false};
     if (b.follow_up[u] > 0) due.follows = (b.follow_up[u] -= 1) <= 0;
     if (b.target[u] >= 0 && b.engaged[u]) {
@@ -148,11 +184,14 @@ inline void attack(Battle& b, const Rules& rules) {
       due.heals = s.weapon == Weapon::kHeal;
       due.shoots = !due.heals && advance_swing(b, s, u, &due.late);
     }
-    if (!due.follows && !due.shoots && !due.heals) continue;
+    if (!due.follows && !due.shoots && !due.heals) return;
     due.turn = draw(b, u, Draw::kTurnOrder);
     int i = n++;  // insertion sort: few are due in one loop
     for (; i > 0 && queue[i - 1].turn > due.turn; --i) queue[i] = queue[i - 1];
     queue[i] = due;
+  };
+  for (int first = 0; first < b.n_units; first += kLanes) {
+    for_each_bit(may_act(b, first), [&](int k) { enqueue(first + k); });
   }
   for (int i = 0; i < n; ++i) {
     const Due& due = queue[i];
@@ -185,9 +224,14 @@ inline void send_off(Battle& b, int u) {
 
 // Loop phase 6: the dead leave, and what explodes on death does, until nothing more dies.
 inline void bury(Battle& b, const Rules& rules) {
-  bool any = false;
-  for (int u = 0; u < b.n_units; ++u) any |= (b.health[u] <= 0) & (b.x[u] < kPaddingX);
-  if (!any) return;
+  uint32_t dying = 0;
+  for (int first = 0; first < b.n_units; first += kLanes) {
+    Floats health, x;
+    load(&b.health[first], health);
+    load(&b.x[first], x);
+    dying |= bits_of((health <= 0) & (x < kPaddingX));
+  }
+  if (dying == 0) return;
   for (bool again = true; again;) {
     again = false;
     for (int u = 0; u < b.n_units; ++u) {

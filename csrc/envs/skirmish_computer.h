@@ -7,6 +7,7 @@
 
 #include "envs/skirmish_battle.h"
 #include "envs/skirmish_combat.h"
+#include "envs/skirmish_lanes.h"
 #include "envs/skirmish_movement.h"
 
 namespace powqmix::skirmish {
@@ -32,11 +33,9 @@ inline int choose_foe(const Battle& b, const Rules& rules, int u, bool anywhere)
   const float sight = std::max(kAcquireRange, s.range) + b.radius[u];
   int best = -1;
   float best_cost = 1e30f;
-  for (int v = b.foes_begin(u); v < b.foes_end(u); ++v) {
-    const float d2 = b.distance2(u, v), reach = sight + b.radius[v];
-    if (!(anywhere ? b.alive(v) : d2 <= reach * reach)) continue;
-    if (!s.can_hit(rules.of(b, v))) continue;
-    float cost = std::sqrt(d2) - b.radius[u] - b.radius[v];
+  const auto weigh = [&](int v) {
+    if (!s.can_hit(rules.of(b, v))) return;
+    float cost = std::sqrt(b.distance2(u, v)) - b.radius[u] - b.radius[v];
     if (!anywhere) {
       if (cost <= s.range && is_attacking(b, v)) cost -= kAttackerBonus;
       if (!is_dangerous(b, rules, v)) cost += kHarmless;
@@ -45,6 +44,17 @@ inline int choose_foe(const Battle& b, const Rules& rules, int u, bool anywhere)
       best_cost = cost;
       best = v;
     }
+  };
+  const int begin = b.foes_begin(u), end = b.foes_end(u);
+  for (int first = begin & -kLanes; first < end; first += kLanes) {
+    Floats x, y, radius, health;
+    load(&b.x[first], x);
+    load(&b.y[first], y);
+    load(&b.radius[first], radius);
+    load(&b.health[first], health);
+    const Floats dx = x - b.x[u], dy = y - b.y[u], reach = radius + sight;
+    const uint32_t seen = bits_of(anywhere ? health > 0 : dx * dx + dy * dy <= reach * reach);
+    for_each_bit(seen & bits_between(first, begin, end), [&](int k) { weigh(first + k); });
   }
   return best;
 }

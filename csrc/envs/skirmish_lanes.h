@@ -15,8 +15,24 @@ constexpr int kLanes = 8;
 typedef float Floats __attribute__((vector_size(4 * kLanes)));
 typedef int32_t Truths __attribute__((vector_size(4 * kLanes)));  // -1 or 0 a lane, as comparisons give
 
+// n, rounded up to whole lanes.
+constexpr int whole_lanes(int n) { return (n + kLanes - 1) & -kLanes; }
+
 inline void load(const float* from, Floats& lanes) { std::memcpy(&lanes, from, sizeof(lanes)); }
 inline void load(const int32_t* from, Truths& lanes) { std::memcpy(&lanes, from, sizeof(lanes)); }
+
+inline void load(const uint8_t* from, Truths& lanes) {
+  typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
+  Bytes bytes;
+  std::memcpy(&bytes, from, sizeof(bytes));
+  lanes = __builtin_convertvector(bytes, Truths);
+}
+inline void load(const int16_t* from, Truths& lanes) {
+  typedef int16_t Shorts __attribute__((vector_size(2 * kLanes)));
+  Shorts shorts;
+  std::memcpy(&shorts, from, sizeof(shorts));
+  lanes = __builtin_convertvector(shorts, Truths);
+}
 
 // Bit k: whether lane k is true.
 inline uint32_t bits_of(const Truths& truths) {
@@ -30,6 +46,18 @@ inline uint32_t bits_of(const Truths& truths) {
   for (int k = 0; k < kLanes; ++k) bits |= static_cast<uint32_t>(truths[k] & 1) << k;
   return bits;
 #endif
+}
+
+// Bit k: whether begin <= first + k < end.
+inline uint32_t bits_between(int first, int begin, int end) {
+  const uint32_t below_end = end - first < kLanes ? (1u << (end - first)) - 1 : 0xff;
+  return begin > first ? below_end & (0xffu << (begin - first)) : below_end;
+}
+
+// Calls f(k) for every bit k that is set, from the lowest.
+template <typename F>
+inline void for_each_bit(uint32_t bits, const F& f) {
+  for (; bits != 0; bits &= bits - 1) f(__builtin_ctz(bits));
 }
 
 // For every set of eight: its members in ascending order, and how many they are.

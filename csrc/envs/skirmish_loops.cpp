@@ -10,9 +10,10 @@ namespace powqmix::skirmish {
 namespace {
 
 inline void loops(Battle& b, const Rules& rules) {
+  const Recovery limits = recovery(b, rules);
   for (int loop = 0; loop < kLoopsPerStep; ++loop) {
     ++b.loop;
-    advance_timers(b, rules);
+    advance_timers(b, rules, limits);
     command(b, rules);
     const Places before = places(b);
     move(b, rules, before);

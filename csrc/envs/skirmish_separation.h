@@ -47,9 +47,8 @@ struct Crowd {
 };
 
 // Insertion sort: the order of one loop is almost that of the next.
-inline void sort_from_west(Battle& b) {
-  float west[kMaxUnits];
-  for (int u = 0; u < b.n_units; ++u) west[u] = b.x[u] - b.separation[u];
+inline void sort_from_west(Battle& b, float* west) {
+  for (int u = 0; u < whole_lanes(b.n_units); ++u) west[u] = b.x[u] - b.separation[u];
   for (int i = 1; i < b.n_units; ++i) {
     const uint8_t u = b.from_west[i];
     int j = i;
@@ -76,11 +75,12 @@ inline void list_touching(Crowd& crowd, int i, int j, float mine, float east) {
 
 // Sweeps along x: only who is near in x is looked at.
 inline void gather(Battle& b, Crowd& crowd) {
-  sort_from_west(b);
+  float west[kMaxUnits];  // of unit u
+  sort_from_west(b, west);
   for (; crowd.n < b.n_units && b.alive(b.from_west[crowd.n]); ++crowd.n) {  // the dead stand far to the east
     const int i = crowd.n, u = b.from_west[i];
     crowd.unit[i] = static_cast<uint8_t>(u);
-    crowd.west[i] = b.x[u] - b.separation[u];
+    crowd.west[i] = west[u];
     crowd.x[i] = b.x[u];
     crowd.y[i] = b.y[u];
     crowd.reach[i] = b.separation[u];
