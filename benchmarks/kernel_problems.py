@@ -79,7 +79,7 @@ def _head(sizes: Sizes, device: torch.device, seed: int, *, best_too: bool) -> P
         rows * actions * (4 + 1 + 4)  # agent_q, avail_actions, d_agent_q
         + rows * (8 + 4 + 4 + 8 + 4)  # actions; q_taken, q_max, greedy, and the choice that is kept for the gradient
         + rows * (4 + 8)  # scales; q_taken and q_max, which the head reads again
-        + rows * (8 + 4 + 4 + (4 if best_too else 0))  # actions, the choice; d_q_taken, d_q_max
+        + rows * (4 + 4 + (4 if best_too else 0))  # the choice; d_q_taken, d_q_max
         + rows * (8 + 4)  # q_taken and q_max; d_scales
         + batch * steps * per_step
     )

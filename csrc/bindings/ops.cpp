@@ -31,17 +31,17 @@ HeadInputs head_inputs(const std::array<Address, 8>& a) {
   m.def(                                                                                                     \
       prefix "select_q",                                                                                     \
       [](int64_t rows, int actions_, Address q, Address avail, Address actions, Address taken,               \
-         Address best_value, Address greedy, Address best, Runner runner) {                                  \
+         Address best_value, Address greedy, Address choices, Runner runner) {                               \
         device::select_q(rows, actions_, in(q), flags(avail), index(actions), out(taken), out(best_value),   \
-                         index(greedy), short_index(best), runner);                                          \
+                         index(greedy), short_index(choices), runner);                                       \
       },                                                                                                     \
       unlocked);                                                                                             \
   m.def(                                                                                                     \
       prefix "select_q_backward",                                                                            \
-      [](int64_t rows, int actions_, Address actions, Address best, Address d_taken, Address d_max,          \
-         Address d_q, Runner runner) {                                                                       \
-        device::select_q_backward(rows, actions_, index(actions), short_index(best), in(d_taken), in(d_max), \
-                                  out(d_q), runner);                                                         \
+      [](int64_t rows, int actions_, Address choices, Address d_taken, Address d_max, Address d_q,           \
+         Runner runner) {                                                                                    \
+        device::select_q_backward(rows, actions_, short_index(choices), in(d_taken), in(d_max), out(d_q),    \
+                                  runner);                                                                   \
       },                                                                                                     \
       unlocked);                                                                                             \
   m.def(                                                                                                     \
@@ -119,6 +119,7 @@ HeadInputs head_inputs(const std::array<Address, 8>& a) {
 }  // namespace
 
 void bind_ops(py::module_& m) {
+  m.attr("most_actions") = kMostActions;
   const auto unlocked = py::call_guard<py::gil_scoped_release>();
   POWQMIX_BIND(cpu, "cpu_");
 #ifdef POWQMIX_WITH_CUDA

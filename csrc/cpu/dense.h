@@ -45,9 +45,9 @@ struct DenseKernels {
                                 const float* d_scales, float* d_w1, float* d_w2, bool past_caches);
 
   void (*select_q)(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail,
-                   const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy, int32_t* best);
-  void (*select_q_backward)(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,
-                            const float* d_taken, const float* d_max, float* d_agent_q, bool past_caches);
+                   const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy, int32_t* choices);
+  void (*select_q_backward)(int64_t rows, int n_actions, const int32_t* choices, const float* d_taken,
+                            const float* d_max, float* d_agent_q, bool past_caches);
 
   // The sum of squares of x [count], in double.
   double (*sum_of_squares)(int64_t count, const float* x);

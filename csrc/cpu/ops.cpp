@@ -12,24 +12,38 @@ namespace cpu {
 
 namespace {
 
-// The last filled step of each episode; -1 where none is.
+// The last filled step of an episode; -1 where none is.
 int64_t last_filled(const uint8_t* filled, int64_t steps) {
   int64_t last = steps - 1;
   while (last >= 0 && !filled[last]) --last;
   return last;
 }
 
-// Targets of the episode whose rows begin at `first`.
-void targets_of_episode(int64_t steps, float td_lambda, const HeadInputs& in, int64_t first, float* target) {
-  const int64_t last = last_filled(in.filled + first, steps);
-  std::fill(target + first + last + 1, target + first + steps, 0.0f);
-  float later = 0.0f;
-  for (int64_t row = first + last; row >= first; --row) {
-    later = in.filled[row] ? td_lambda_step(in.reward[row], in.discount[row], in.next_value[row], later,
-                                            td_lambda, row == first + last)
-                           : 0.0f;
-    target[row] = later;
+// Targets of kEpisodes episodes, from row `first` on. Each episode's is a chain of steps that wait for one
+// another, so a few of them go side by side.
+template <int kEpisodes>
+void targets_side_by_side(int64_t steps, float td_lambda, const HeadInputs& in, int64_t first,
+                          float* target) {
+  int64_t last[kEpisodes];
+  float later[kEpisodes] = {};
+  for (int e = 0; e < kEpisodes; ++e) last[e] = last_filled(in.filled + first + e * steps, steps);
+  for (int64_t t = steps - 1; t >= 0; --t) {
+    for (int e = 0; e < kEpisodes; ++e) {
+      const int64_t row = first + e * steps + t;
+      const float y = td_lambda_step(in.reward[row], in.discount[row], in.next_value[row], later[e],
+                                     td_lambda, t == last[e]);
+      target[row] = later[e] = in.filled[row] ? y : 0.0f;
+    }
   }
+}
+
+void targets_of_episodes(int64_t episodes, int64_t steps, float td_lambda, const HeadInputs& in,
+                         int64_t first, float* target) {
+  int64_t done = 0;
+  for (; done + 4 <= episodes; done += 4) {
+    targets_side_by_side<4>(steps, td_lambda, in, first + done * steps, target);
+  }
+  for (; done < episodes; ++done) targets_side_by_side<1>(steps, td_lambda, in, first + done * steps, target);
 }
 
 float advantage_of_row(const HeadInputs& in, int64_t row, int n_agents) {
@@ -64,7 +78,6 @@ void loss_of_episode(int64_t steps, int n_agents, HeadConstants constants, const
   const int64_t first = episode * steps;
   double* sums = loss.sums_of_episodes + episode * kLossSums;
   std::fill_n(sums, kLossSums, 0.0);
-  targets_of_episode(steps, constants.td_lambda, in, first, loss.target);
   for (int64_t row = first; row < first + steps; ++row) {
     LossStep step{};
     if (in.filled[row] && loss.share[row] != 0.0f) {
@@ -104,19 +117,19 @@ const float* at(const float* optional, int64_t row) { return optional == nullptr
 }  // namespace
 
 void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail, const int64_t* actions,
-              float* q_taken, float* q_max, int64_t* greedy, int32_t* best, Runner runner) {
+              float* q_taken, float* q_max, int64_t* greedy, int32_t* choices, Runner runner) {
   over_rows(runner, rows, 5 * n_actions, [&](int64_t row, int64_t count) {
     dense_kernels().select_q(count, n_actions, agent_q + row * n_actions, avail + row * n_actions,
-                             actions + row, q_taken + row, q_max + row, greedy + row, best + row);
+                             actions + row, q_taken + row, q_max + row, greedy + row, choices + row);
   });
 }
 
-void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,
-                       const float* d_taken, const float* d_max, float* d_agent_q, Runner runner) {
+void select_q_backward(int64_t rows, int n_actions, const int32_t* choices, const float* d_taken,
+                       const float* d_max, float* d_agent_q, Runner runner) {
   const bool past_caches = in_no_cache(rows * n_actions);
   over_rows(runner, rows, 4 * n_actions, [&](int64_t row, int64_t count) {
-    dense_kernels().select_q_backward(count, n_actions, actions + row, best + row, at(d_taken, row),
-                                      at(d_max, row), d_agent_q + row * n_actions, past_caches);
+    dense_kernels().select_q_backward(count, n_actions, choices + row, at(d_taken, row), at(d_max, row),
+                                      d_agent_q + row * n_actions, past_caches);
   });
 }
 
@@ -142,9 +155,9 @@ void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w
 void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in, float* q_r,
                   float* joint_weight, float* target, Runner runner) {
   over_rows(runner, shape.episodes, shape.steps * (12 * n_agents + 28), [&](int64_t episode, int64_t count) {
+    targets_of_episodes(count, shape.steps, constants.td_lambda, in, episode * shape.steps, target);
     for (const int64_t end = episode + count; episode < end; ++episode) {
       const int64_t first = episode * shape.steps;
-      targets_of_episode(shape.steps, constants.td_lambda, in, first, target);
       advantages_of_rows(in, first, shape.steps, n_agents, q_r + first);
       for (int64_t row = first; row < first + shape.steps; ++row) {
         const float advantage = q_r[row];
@@ -159,6 +172,7 @@ void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const
 void powqmix_loss(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in,
                   const LossTensors& loss, Runner runner) {
   over_rows(runner, shape.episodes, shape.steps * (16 * n_agents + 52), [&](int64_t episode, int64_t count) {
+    targets_of_episodes(count, shape.steps, constants.td_lambda, in, episode * shape.steps, loss.target);
     for (const int64_t end = episode + count; episode < end; ++episode) {
       loss_of_episode(shape.steps, n_agents, constants, in, loss, episode);
     }
@@ -190,9 +204,7 @@ void td_lambda_target(BatchShape shape, float td_lambda, const float* next_value
                       const float* discount, const uint8_t* filled, float* target, Runner) {
   HeadInputs in{};
   in.next_value = next_value, in.reward = reward, in.discount = discount, in.filled = filled;
-  for (int64_t first = 0; first < shape.rows(); first += shape.steps) {
-    targets_of_episode(shape.steps, td_lambda, in, first, target);
-  }
+  targets_of_episodes(shape.episodes, shape.steps, td_lambda, in, 0, target);
 }
 
 void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const float* w1, const float* b1,

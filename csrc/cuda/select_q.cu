@@ -29,18 +29,18 @@ __device__ int rows_here(int64_t rows) {
   return left < kRows ? static_cast<int>(left) : kRows;
 }
 
-__device__ void put_choice(int64_t row, float taken, float value, int found, float* q_taken, float* q_max,
-                           int64_t* greedy, int32_t* best) {
-  q_taken[row] = taken;
+__device__ void put_choice(int64_t row, const float* q, int taken, float value, int found, float* q_taken,
+                           float* q_max, int64_t* greedy, int32_t* choices) {
+  q_taken[row] = q[taken];
   q_max[row] = found < 0 ? 0.0f : value;
   greedy[row] = found < 0 ? 0 : found;
-  best[row] = found;
+  choices[row] = packed({taken, found});
 }
 
 __global__ void select_tile_kernel(int64_t rows, int n_actions, const float* __restrict__ agent_q,
                                    const uint8_t* __restrict__ avail, const int64_t* __restrict__ actions,
                                    float* __restrict__ q_taken, float* __restrict__ q_max,
-                                   int64_t* __restrict__ greedy, int32_t* __restrict__ best) {
+                                   int64_t* __restrict__ greedy, int32_t* __restrict__ choices) {
   extern __shared__ uint4 shared[];
   float* const q_tile = reinterpret_cast<float*>(shared);
   uint8_t* const avail_tile = reinterpret_cast<uint8_t*>(q_tile + kRows * n_actions);
@@ -53,12 +53,11 @@ __global__ void select_tile_kernel(int64_t rows, int n_actions, const float* __r
   if (i >= count) return;
   const float* q = q_tile + i * n_actions;
   const int found = static_cast<int>(best_legal(q, avail_tile + i * n_actions, n_actions));
-  put_choice(first + i, q[actions[first + i]], found < 0 ? 0.0f : q[found], found, q_taken, q_max, greedy,
-             best);
+  put_choice(first + i, q, static_cast<int>(actions[first + i]), found < 0 ? 0.0f : q[found], found, q_taken,
+             q_max, greedy, choices);
 }
 
-__global__ void select_tile_backward_kernel(int64_t rows, int n_actions, const int64_t* __restrict__ actions,
-                                            const int32_t* __restrict__ best,
+__global__ void select_tile_backward_kernel(int64_t rows, int n_actions, const int32_t* __restrict__ choices,
                                             const float* __restrict__ d_taken,
                                             const float* __restrict__ d_max, float* __restrict__ d_agent_q) {
   extern __shared__ uint4 shared[];
@@ -69,9 +68,9 @@ __global__ void select_tile_backward_kernel(int64_t rows, int n_actions, const i
   __syncthreads();
   if (i < count) {
     float* d = tile + i * n_actions;
-    if (d_taken != nullptr) d[actions[first + i]] = d_taken[first + i];
-    const int found = best[first + i];
-    if (d_max != nullptr && found >= 0) d[found] += d_max[first + i];
+    const Choice choice = unpacked(choices[first + i]);
+    if (d_taken != nullptr) d[choice.taken] = d_taken[first + i];
+    if (d_max != nullptr && choice.best >= 0) d[choice.best] += d_max[first + i];
   }
   __syncthreads();
   copy(d_agent_q + first * n_actions, tile, count * n_actions);
@@ -90,7 +89,7 @@ __device__ bool precedes(float other, int j, float value, int i) {
 __global__ void select_wide_kernel(int64_t rows, int n_actions, const float* __restrict__ agent_q,
                                    const uint8_t* __restrict__ avail, const int64_t* __restrict__ actions,
                                    float* __restrict__ q_taken, float* __restrict__ q_max,
-                                   int64_t* __restrict__ greedy, int32_t* __restrict__ best) {
+                                   int64_t* __restrict__ greedy, int32_t* __restrict__ choices) {
   const int64_t row = global_thread() / kWarp;
   const int lane = threadIdx.x % kWarp;
   if (row >= rows) return;  // whole warps leave
@@ -112,21 +111,22 @@ __global__ void select_wide_kernel(int64_t rows, int n_actions, const float* __r
       value = other;
     }
   }
-  if (lane == 0) put_choice(row, q[actions[row]], value, found, q_taken, q_max, greedy, best);
+  if (lane == 0) {
+    put_choice(row, q, static_cast<int>(actions[row]), value, found, q_taken, q_max, greedy, choices);
+  }
 }
 
-__global__ void select_wide_backward_kernel(int64_t rows, int n_actions, const int64_t* __restrict__ actions,
-                                            const int32_t* __restrict__ best,
+__global__ void select_wide_backward_kernel(int64_t rows, int n_actions, const int32_t* __restrict__ choices,
                                             const float* __restrict__ d_taken,
                                             const float* __restrict__ d_max, float* __restrict__ d_agent_q) {
   const int64_t row = global_thread() / kWarp;
   if (row >= rows) return;
-  const int taken = static_cast<int>(actions[row]), found = best[row];
+  const Choice choice = unpacked(choices[row]);
   const float of_taken = d_taken != nullptr ? d_taken[row] : 0.0f,
               of_max = d_max != nullptr ? d_max[row] : 0.0f;
   for (int a = threadIdx.x % kWarp; a < n_actions; a += kWarp) {
-    float d = a == taken ? of_taken : 0.0f;
-    if (a == found) d += of_max;
+    float d = a == choice.taken ? of_taken : 0.0f;
+    if (a == choice.best) d += of_max;
     d_agent_q[row * n_actions + a] = d;
   }
 }
@@ -134,29 +134,29 @@ __global__ void select_wide_backward_kernel(int64_t rows, int n_actions, const i
 }  // namespace
 
 void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail, const int64_t* actions,
-              float* q_taken, float* q_max, int64_t* greedy, int32_t* best, Runner runner) {
+              float* q_taken, float* q_max, int64_t* greedy, int32_t* choices, Runner runner) {
   if (rows == 0) return;
   if (n_actions <= kTileActions) {
     const size_t shared_bytes = static_cast<size_t>(kRows) * n_actions * (sizeof(float) + 1);
     select_tile_kernel<<<blocks_for(rows, kRows), kRows, shared_bytes, on(runner)>>>(
-        rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, best);
+        rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, choices);
   } else {
     select_wide_kernel<<<blocks_for(rows, kBlock / kWarp), kBlock, 0, on(runner)>>>(
-        rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, best);
+        rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, choices);
   }
   check_launch("select_q");
 }
 
-void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,
-                       const float* d_taken, const float* d_max, float* d_agent_q, Runner runner) {
+void select_q_backward(int64_t rows, int n_actions, const int32_t* choices, const float* d_taken,
+                       const float* d_max, float* d_agent_q, Runner runner) {
   if (rows == 0) return;
   if (n_actions <= kTileActions) {
     const size_t shared_bytes = static_cast<size_t>(kRows) * n_actions * sizeof(float);
     select_tile_backward_kernel<<<blocks_for(rows, kRows), kRows, shared_bytes, on(runner)>>>(
-        rows, n_actions, actions, best, d_taken, d_max, d_agent_q);
+        rows, n_actions, choices, d_taken, d_max, d_agent_q);
   } else {
     select_wide_backward_kernel<<<blocks_for(rows, kBlock / kWarp), kBlock, 0, on(runner)>>>(
-        rows, n_actions, actions, best, d_taken, d_max, d_agent_q);
+        rows, n_actions, choices, d_taken, d_max, d_agent_q);
   }
   check_launch("select_q backward");
 }

@@ -88,7 +88,7 @@ def _forward(
 
 def _backward(d_q_r: Tensor, q_taken: Tensor, q_max: Tensor, filled: Tensor) -> tuple[Tensor, Tensor]:
     d_q_r, q_taken, q_max, filled = d_q_r.contiguous(), q_taken.contiguous(), q_max.contiguous(), filled.contiguous()
-    d_scales, d_value = d_q_r.new_empty(q_taken.shape), d_q_r.new_empty(filled.shape)
+    d_scales, d_value = d_q_r.new_empty(*q_taken.shape), d_q_r.new_empty(*filled.shape)
     kernel("powqmix_head_backward", d_q_r)(
         filled.numel(), q_taken.shape[2], q_taken.data_ptr(), q_max.data_ptr(), filled.data_ptr(), d_q_r.data_ptr(),
         d_scales.data_ptr(), d_value.data_ptr(), runner(d_q_r),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 import powqmix._C as _C
 
 HAS_CUDA: bool = _C.with_cuda
+MOST_ACTIONS: int = _C.most_actions
 
 
 def kernel(name: str, tensor: Tensor) -> Callable[..., Any]:
@@ -64,7 +65,7 @@ def check(
     name: str,
     tensor: Tensor,
     letters: str,
-    shape: Sequence[int],
+    shape: tuple[int, ...],
     like: Tensor,
     dtype: torch.dtype,
     *,
@@ -76,7 +77,7 @@ def check(
     Within `debug_checks` also unless its values are finite where `where` (of leading axes) is not 0, and, if `below` is
     given, from 0 to below - 1.
     """
-    if tensor.shape != tuple(shape):
+    if tensor.shape != shape:
         raise ValueError(f"{name} must be [{letters}] = {list(shape)}, got shape {list(tensor.shape)}")
     if tensor.dtype != dtype:
         raise ValueError(f"{name} must be {dtype}, got {tensor.dtype}")

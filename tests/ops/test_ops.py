@@ -247,6 +247,23 @@ def test_the_best_is_the_first_of_the_highest_and_nan_is_below_all(n_actions: in
 
 
 @ON_EACH_DEVICE
+def test_the_gradient_reaches_the_last_of_the_most_actions_and_one_more_is_refused(device: str) -> None:
+    most = 65535
+    q = torch.zeros(1, 2, 1, most, device=device, requires_grad=True)
+    avail = torch.zeros(q.shape, dtype=torch.uint8, device=device)
+    avail[0, 0, 0, most - 1] = 1  # and nothing is legal in the second row
+    actions = torch.tensor([[[most - 1], [most - 2]]], device=device)
+    taken, best, greedy = ops.select_q(q, avail, actions)
+    assert greedy.flatten().tolist() == [most - 1, 0]
+    (gradient,) = torch.autograd.grad((2 * taken + 3 * best).sum(), q)
+    assert gradient.nonzero()[:, 1:].tolist() == [[0, 0, most - 1], [1, 0, most - 2]]
+    assert gradient[gradient != 0].tolist() == [5, 2]
+    wider = torch.zeros(1, 1, 1, most + 1, device=device)
+    with pytest.raises(ValueError, match="65536 actions"):
+        ops.select_q(wider, wider.to(torch.uint8), actions[:, :1])
+
+
+@ON_EACH_DEVICE
 def test_the_recognition_tolerance_itself_is_recognized(device: str) -> None:
     """A joint advantage of exactly -C counts; with the next smaller C it does not. All numbers are representable."""
     one = torch.ones(1, 1, device=device)

@@ -28,6 +28,21 @@ POWQMIX_HD int64_t best_legal(const float* q, const uint8_t* avail, int n_action
   return best;
 }
 
+// What the gradient of a row goes to, in one word of 32 bits, so that it is read quickly: the action that was
+// taken and the best one, each below kMostActions; best is -1 where no action is legal.
+constexpr int kMostActions = 65535;
+struct Choice {
+  int taken, best;
+};
+POWQMIX_HD int32_t packed(Choice choice) {
+  return static_cast<int32_t>(static_cast<uint32_t>(choice.best + 1) << 16 |
+                              static_cast<uint32_t>(choice.taken));
+}
+POWQMIX_HD Choice unpacked(int32_t word) {
+  const uint32_t bits = static_cast<uint32_t>(word);
+  return {static_cast<int>(bits & 0xffff), static_cast<int>(bits >> 16) - 1};
+}
+
 // lambda_i = sum_k |w1_k| |w2_k| of one agent: w1, w2 [K].
 POWQMIX_HD float hyper_scale(const float* w1, const float* w2, int embed) {
   float sum = 0.0f;

@@ -34,13 +34,13 @@ struct LossTensors {
 
 #define POWQMIX_OPS                                                                                         \
   /* agent_q [rows, A], avail u8 [rows, A], actions i64 [rows] -> q_taken, q_max [rows], greedy i64 [rows], \
-   * best i32 [rows]: greedy, and -1 where no action is legal */                                            \
+   * choices i32 [rows]: a packed Choice; A is at most kMostActions */                                      \
   void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* avail,                    \
-                const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy, int32_t* best,       \
+                const int64_t* actions, float* q_taken, float* q_max, int64_t* greedy, int32_t* choices,    \
                 Runner runner);                                                                             \
   /* d_agent_q [rows, A] is written whole; d_taken or d_max may be null: 0 */                               \
-  void select_q_backward(int64_t rows, int n_actions, const int64_t* actions, const int32_t* best,          \
-                         const float* d_taken, const float* d_max, float* d_agent_q, Runner runner);        \
+  void select_q_backward(int64_t rows, int n_actions, const int32_t* choices, const float* d_taken,         \
+                         const float* d_max, float* d_agent_q, Runner runner);                              \
   /* w1 [rows, N, K], w2 [rows, K] -> scales [rows, N] */                                                   \
   void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const float* w2, float* scales, \
                     Runner runner);                                                                         \
