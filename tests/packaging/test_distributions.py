@@ -37,6 +37,7 @@ def test_the_sdist_holds_the_native_sources_and_both_programs(sdist: Path) -> No
     assert not [name for name in names if name.endswith((".so", ".pyc"))]
 
 
+@pytest.mark.timeout(1200)  # it compiles everything
 def test_a_wheel_built_from_the_sdist_runs_by_itself(sdist: Path, tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, sdist],
