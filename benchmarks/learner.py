@@ -2,9 +2,10 @@
 
     python benchmarks/learner.py [--env skirmish/3s5z_vs_3s6z skirmish/3m] [--threads 1 2] [--repeats 3] [--json FILE]
 
-The batch is random, with episode lengths uniform in 0.35-1.0 of the limit. The times come from one process with both
-sides in turns; peak memory from a process for each side, above what the process held before its first update. `cpu` is
-the processor time of all threads, which waiting for a core leaves alone.
+Ours is measured in float32 and, where the processor has instructions for it, with training.precision=bfloat16; the
+usual way is float32. The batch is random, with episode lengths uniform in 0.35-1.0 of the limit. The times come from
+one process with all sides in turns; peak memory from a process for each side, above what the process held before its
+first update. `cpu` is the processor time of all threads, which waiting for a core leaves alone.
 """
 
 from __future__ import annotations
@@ -71,15 +72,23 @@ def sides(env: str) -> dict[str, Callable[[], dict[str, float]]]:
     """Name -> a call that takes one update and gives its losses."""
     cfg, spec = resolved(env)
     batch = random_batch(spec, cfg.training.batch_size)
-    update = Update(cfg, spec, torch.device("cpu"))
-    incumbent = IncumbentUpdate(update)
 
-    def ours() -> dict[str, float]:
+    def ours(update: Update) -> dict[str, float]:
         update(batch, cfg.weighting.warmup_steps)
         found = update.metrics()
         return {name: found[name] for name in COMPARED}
 
-    return {"powqmix": ours, "incumbent": lambda: incumbent(batch)}
+    def build(precision: str) -> Update:
+        training = dataclasses.replace(cfg.training, precision=precision)
+        return Update(dataclasses.replace(cfg, training=training), spec, torch.device("cpu"))
+
+    update = build("float32")
+    incumbent = IncumbentUpdate(update)
+    calls = {"float32": lambda: ours(update), "incumbent": lambda: incumbent(batch)}
+    rounded = build("bfloat16")
+    if rounded.precision.native:
+        calls["bfloat16"] = lambda: ours(rounded)
+    return calls
 
 
 def peak_memory(env: str, side: str, threads: int) -> int:
@@ -114,25 +123,32 @@ def measure(env: str, threads: int, repeats: int) -> dict[str, Any]:
             call()
             wall[name].append(time.perf_counter() - wall_before)
             cpu[name].append(time.process_time() - cpu_before)
-    ours, others = first["powqmix"], first["incumbent"]
     return {
         "env": env,
         "threads": threads,
         "losses": first,
-        "largest_difference": max(abs(ours[k] - others[k]) / max(1.0, abs(others[k])) for k in COMPARED),
+        "largest_difference": {name: difference(losses, first["incumbent"]) for name, losses in first.items()},
         "s": {name: statistics.median(times) for name, times in wall.items()},
         "cpu_s": {name: statistics.median(times) for name, times in cpu.items()},
         "peak_bytes": {name: peak_memory(env, name, threads) for name in calls},
     }
 
 
-def report_line(row: dict[str, Any]) -> str:
-    times, memory = row["s"], {name: 1e-6 * size for name, size in row["peak_bytes"].items()}
-    return (
-        f"{row['env']}, {row['threads']} threads: {times['powqmix']:.2f} s against {times['incumbent']:.2f} s, ratio "
-        f"{row['s_ratio']:.2f} ({row['cpu_s_ratio']:.2f} by cpu time); memory {memory['powqmix']:.0f} MB against "
-        f"{memory['incumbent']:.0f} MB; losses differ by {row['largest_difference']:.1e}"
-    )
+def difference(ours: dict[str, float], others: dict[str, float]) -> float:
+    """The largest relative difference of a loss, those below 1 counting as 1."""
+    return max(abs(ours[k] - others[k]) / max(1.0, abs(others[k])) for k in COMPARED)
+
+
+def report_lines(row: dict[str, Any]) -> str:
+    lines, usual = [], "incumbent"
+    for name in (name for name in row["s"] if name != usual):
+        seconds, megabytes = ([row[key][side] for side in (name, usual)] for key in ("s", "peak_bytes"))
+        lines.append(
+            f"{row['env']}, {row['threads']} threads, {name}: {seconds[0]:.2f} s against {seconds[1]:.2f} s, ratio "
+            f"{row['s_ratio'][name]:.2f} ({row['cpu_s_ratio'][name]:.2f} by cpu time); memory "
+            f"{1e-6 * megabytes[0]:.0f} MB against {1e-6 * megabytes[1]:.0f} MB; losses differ by {row['largest_difference'][name]:.1e}"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -141,7 +157,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="file for the results")
-    parser.add_argument("--memory-of", choices=["powqmix", "incumbent"], help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", choices=["float32", "bfloat16", "incumbent"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     keep_freed_memory()
     if arguments.memory_of:
@@ -153,9 +169,9 @@ def main() -> None:
         for threads in arguments.threads:
             row = measure(env, threads, arguments.repeats)
             for key in ("s", "cpu_s", "peak_bytes"):
-                row[f"{key}_ratio"] = row[key]["incumbent"] / row[key]["powqmix"]
+                row[f"{key}_ratio"] = {name: row[key]["incumbent"] / value for name, value in row[key].items()}
             results.append(row)
-            print(report_line(row), flush=True)
+            print(report_lines(row), flush=True)
     if arguments.json:
         report = {
             **describe(), "command": " ".join(["python", *sys.argv]), "torch": torch.__version__,

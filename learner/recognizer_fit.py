@@ -20,13 +20,13 @@ from .optimiser import FlatAdam
 class RecognizerFit:
     """Minimises L_r (Eq. 14) by steps of Adam on the recognizer's parameters alone."""
 
-    def __init__(self, recognizer: Recognizer, training: TrainingConfig) -> None:
+    def __init__(self, recognizer: Recognizer, training: TrainingConfig, bfloat16: bool = False) -> None:
         self._recognizer, self._minibatches = recognizer, training.recognizer_minibatches
         parameters = list(recognizer.parameters())
         self._optimiser = FlatAdam(
             parameters, learning_rate=training.recognizer_learning_rate, max_norm=training.grad_clip
         )
-        self._gradient = recognizer_gradient(recognizer, self._optimiser.gradients)
+        self._gradient = recognizer_gradient(recognizer, self._optimiser.gradients, bfloat16)
         named = dict(recognizer.named_parameters())
         gradients = dict(zip(named, self._optimiser.gradients, strict=True))
         self._result: tuple[Tensor, Tensor]

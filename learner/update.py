@@ -20,6 +20,7 @@ from powqmix.types import EnvSpec, EpisodeBatch, PolicySpec
 from .joint_tables import joint_tables
 from .length_groups import length_groups
 from .optimiser import FlatAdam
+from .precision import Precision
 from .recognizer_fit import RecognizerFit
 from .update_metrics import MeanMetrics
 
@@ -33,6 +34,7 @@ class Update:
 
     def __init__(self, config: Config, spec: EnvSpec, device: torch.device) -> None:
         self.config, self.device = config, device
+        self.precision = Precision(config.training.precision, device)
         agent, training = config.agent, config.training
         self.policy = PolicySpec(
             spec.n_agents, spec.n_actions, spec.obs_size,
@@ -44,7 +46,7 @@ class Update:
         parameters = [p for module in self.objective.trained() for p in module.parameters()]
         self._optimiser = FlatAdam(parameters, learning_rate=training.learning_rate, max_norm=training.grad_clip)
         recognizer = self.objective.recognizer
-        self._fit = None if recognizer is None else RecognizerFit(recognizer, training)
+        self._fit = None if recognizer is None else RecognizerFit(recognizer, training, self.precision.bfloat16)
         self._zero = torch.zeros((), device=device)
         self._metrics = MeanMetrics(device)
         self._updates = 0
@@ -56,17 +58,22 @@ class Update:
         `meanwhile` is called once, while the recognizer's thread or the device is at work; it leaves `batch` alone.
         """
         parts = self._parts(batch)
-        evaluations = [self.objective.evaluate(part) for part in parts]
+        with self.precision.forward():
+            evaluations = [self.objective.evaluate(part) for part in parts]
         self._start_fit(parts, evaluations)
         self._optimiser.begin()
         scalars: dict[str, Tensor] = {}
         for part, evaluation in zip(parts, evaluations):
-            self._learn(self.objective.steady_losses(part, evaluation), scalars)
+            with self.precision.forward():
+                losses = self.objective.steady_losses(part, evaluation)
+            self._learn(losses, scalars)
         meanwhile()
         fit_norm, fit_skipped = self._fit.finish() if self._fit is not None else (self._zero, self._zero)
         weighted = env_steps >= self.config.weighting.warmup_steps
         for part, evaluation in zip(parts, evaluations):
-            self._learn(self.objective.weighted_losses(part, evaluation, weighted=weighted), scalars)
+            with self.precision.forward():
+                losses = self.objective.weighted_losses(part, evaluation, weighted=weighted)
+            self._learn(losses, scalars)
         self._optimiser.complete()
         norm, skipped = self._optimiser.step()
         scalars |= {"grad_norm": norm, "recognizer_grad_norm": fit_norm}
@@ -104,6 +111,7 @@ class Update:
             name: getattr(batch, name).to(self.device, non_blocking=True)
             for name in ("obs", "state", "avail_actions", "actions", "reward", "filled")
         }
+        fields["obs"] = fields["obs"].to(self.precision.obs_dtype())
         terminated = batch.terminated.to(self.device, non_blocking=True)
         share = fields["filled"].to(torch.float32)
         if batch.multiplicity is None:

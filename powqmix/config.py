@@ -147,6 +147,7 @@ class TrainingConfig:
     recognizer_first_updates: int = 20  # in the very first train step [code]
     recognizer_minibatches: int = 1  # above 1: instead, one epoch over so many parts of the batch, a step on each
     samples_per_insert: float = 16.0  # sampled / inserted episodes: 1 update of 128 for 8 new [paper, pymarl2]
+    precision: str = "float32"  # of products: float32, bfloat16, or tf32 on a GPU; sums and values stay float32
     max_updates: int = 0  # end after this many updates; 0: after `steps`
     publish_every_updates: int = 1  # lower parameter lag against copying; one copy costs about 0.01 ms
 
@@ -157,6 +158,8 @@ class TrainingConfig:
             "recognizer_first_updates", "recognizer_minibatches",
         )  # fmt: skip
         _fraction("training", self, "gamma", "td_lambda")
+        wanted = "float32, tf32 (on a GPU) or bfloat16"
+        _require(self.precision in ("float32", "tf32", "bfloat16"), "training.precision", wanted, self.precision)
         _require(self.max_updates >= 0, "training.max_updates", "at least 0", self.max_updates)
 
 

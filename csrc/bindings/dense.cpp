@@ -34,25 +34,28 @@ using GruShape = std::array<int64_t, 5>;  // groups, agents, T, I, H
 GruTilesShape gru_shape(const GruShape& s) { return {s[0], s[1], s[2], s[3], s[4]}; }
 
 // parameters and gradients: w_ih, w_hh, b_ih, b_hh
-void gru_forward(const GruShape& shape, const std::array<Address, 4>& parameters, Address x, Address h0,
-                 Address y, Address saved, int threads) {
+void gru_forward(const GruShape& shape, bool bfloat16, const std::array<Address, 4>& parameters, Address x,
+                 Address h0, Address y, Address saved, int threads) {
   const GruSequenceWeights weights{in(parameters[0]), in(parameters[1]), in(parameters[2]),
                                    in(parameters[3])};
-  gru_tiles_forward({gru_shape(shape), weights, in(x), in(h0), out(y), out(saved)}, threads);
+  gru_tiles_forward(
+      {gru_shape(shape), bfloat16, weights, at<void>(x), at<void>(h0), at<void>(y), at<void>(saved)},
+      threads);
 }
 
-void gru_backward(const GruShape& shape, const std::array<Address, 2>& weights, Address x, Address h0,
-                  Address y, Address saved, Address d_y, Address d_x, Address d_h0,
+void gru_backward(const GruShape& shape, bool bfloat16, const std::array<Address, 2>& weights, Address x,
+                  Address h0, Address y, Address saved, Address d_y, Address d_x, Address d_h0,
                   const std::array<Address, 4>& gradients, int threads) {
   gru_tiles_backward({gru_shape(shape),
+                      bfloat16,
                       {in(weights[0]), in(weights[1]), nullptr, nullptr},
-                      in(x),
-                      in(h0),
-                      in(y),
-                      in(saved),
-                      in(d_y),
-                      out(d_x),
-                      out(d_h0),
+                      at<void>(x),
+                      at<void>(h0),
+                      at<void>(y),
+                      at<void>(saved),
+                      at<void>(d_y),
+                      at<void>(d_x),
+                      at<void>(d_h0),
                       {nullptr, out(gradients[0]), out(gradients[1]), out(gradients[2]), out(gradients[3])}},
                      threads);
 }
@@ -194,9 +197,10 @@ class RecognizerFit {
 
 void gradient_of_recognizer(const std::array<int, 6>& sizes, const std::array<Address, 11>& parameters,
                             const std::array<Address, 11>& gradients, const std::array<Address, 5>& rows,
-                            int threads, Address loss) {
+                            bool bfloat16, int threads, Address loss) {
   recognizer_gradient(recognizer_shape(sizes), recognizer_tensors<const float>(parameters),
-                      recognizer_tensors<float>(gradients), recognizer_rows(rows), threads, out(loss));
+                      recognizer_tensors<float>(gradients), recognizer_rows(rows), bfloat16, threads,
+                      out(loss));
 }
 
 void evaluate_recognizer(const std::array<int, 6>& sizes, const std::array<Address, 11>& parameters,
@@ -209,6 +213,7 @@ void evaluate_recognizer(const std::array<int, 6>& sizes, const std::array<Addre
 
 void bind_dense(py::module_& m) {
   const auto unlocked = py::call_guard<py::gil_scoped_release>();
+  m.def("has_bfloat16", gru_tiles_have_bfloat16);
   m.def("gru_sequence_forward", gru_forward, unlocked);
   m.def("gru_sequence_backward", gru_backward, unlocked);
   m.def("agent_sequence_forward", agent_forward, unlocked);

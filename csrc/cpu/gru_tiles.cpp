@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "cpu/isa.h"
 #include "powqmix/thread_pool.h"
 
 namespace powqmix {
@@ -17,24 +18,25 @@ constexpr int64_t kParts = 32;
 
 int64_t padded(int64_t size, int64_t width) { return (size + width - 1) / width * width; }
 
-// weight [3H, depth] -> [3 hidden / width][depth][width]: gates are columns.
-Floats gates_as_columns(const float* weight, int64_t H, int64_t depth, int64_t width) {
-  const int64_t hidden = padded(H, width);
-  Floats panels(static_cast<size_t>(3 * hidden * depth), 0.0f);
+// weight [3H, depth] -> [3 hidden / width][depth][width], depth padded to whole words: gates are columns.
+Floats gates_as_columns(const float* weight, int64_t H, int64_t depth, const GruTileKernels& kernels) {
+  const int64_t width = kernels.width, hidden = padded(H, width), rows = padded(depth, kernels.per_word);
+  Floats panels(static_cast<size_t>(3 * hidden * rows), 0.0f);
   for (int64_t gate = 0; gate < 3; ++gate) {
     for (int64_t h = 0; h < H; ++h) {
       const int64_t column = gate * hidden + h;
-      float* to = &panels[column / width * depth * width + column % width];
+      float* to = &panels[column / width * rows * width + column % width];
       const float* from = weight + (gate * H + h) * depth;
       for (int64_t k = 0; k < depth; ++k) to[k * width] = from[k];
     }
   }
+  kernels.pack(panels.data(), static_cast<int64_t>(panels.size()));
   return panels;
 }
 
 // weight [3H, columns] -> [columns / width][3 hidden][width]: gates are the depth.
-Floats gates_as_depth(const float* weight, int64_t H, int64_t columns, int64_t width) {
-  const int64_t hidden = padded(H, width);
+Floats gates_as_depth(const float* weight, int64_t H, int64_t columns, const GruTileKernels& kernels) {
+  const int64_t width = kernels.width, hidden = padded(H, width);
   Floats panels(static_cast<size_t>(3 * hidden * padded(columns, width)), 0.0f);
   for (int64_t gate = 0; gate < 3; ++gate) {
     for (int64_t h = 0; h < H; ++h) {
@@ -44,6 +46,7 @@ Floats gates_as_depth(const float* weight, int64_t H, int64_t columns, int64_t w
       }
     }
   }
+  kernels.pack(panels.data(), static_cast<int64_t>(panels.size()));
   return panels;
 }
 
@@ -65,24 +68,26 @@ void transpose_sums(const float* sums, int64_t H, int64_t hidden, int64_t column
   }
 }
 
-}  // namespace
-
-const GruTileKernels& gru_tile_kernels() {
+// The best that this processor runs.
+const GruTileKernels& kernels_for(bool bfloat16) {
 #if defined(__x86_64__)
-  static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  static const bool widest = wide && __builtin_cpu_supports("avx512f");
-  if (widest) return avx512::kGruTileKernels;
-  if (wide) return avx2::kGruTileKernels;
+  if (bfloat16) return avx512_bf16::kGruTileKernels;
+  if (best_isa() >= Isa::kAvx512) return avx512::kGruTileKernels;
+  if (best_isa() >= Isa::kAvx2) return avx2::kGruTileKernels;
 #endif
   return baseline::kGruTileKernels;
 }
 
+}  // namespace
+
+bool gru_tiles_have_bfloat16() { return best_isa() >= Isa::kAvx512Bf16; }
+
 void gru_tiles_forward(const GruTilesForward& call, int threads) {
-  const GruTileKernels& kernels = gru_tile_kernels();
+  const GruTileKernels& kernels = kernels_for(call.bfloat16);
   const GruTilesShape& s = call.shape;
   const int64_t width = kernels.width, tiles = (s.rows() + kernels.tile_rows - 1) / kernels.tile_rows;
-  const Floats w_ih = gates_as_columns(call.weights.w_ih, s.hidden, s.input, width),
-               w_hh = gates_as_columns(call.weights.w_hh, s.hidden, s.hidden, width),
+  const Floats w_ih = gates_as_columns(call.weights.w_ih, s.hidden, s.input, kernels),
+               w_hh = gates_as_columns(call.weights.w_hh, s.hidden, s.hidden, kernels),
                b_ih = padded_gates(call.weights.b_ih, s.hidden, width),
                b_hh = padded_gates(call.weights.b_hh, s.hidden, width);
   const GruPanels panels{w_ih.data(), w_hh.data(), b_ih.data(), b_hh.data()};
@@ -98,13 +103,13 @@ void gru_tiles_forward(const GruTilesForward& call, int threads) {
 }
 
 void gru_tiles_backward(const GruTilesBackward& call, int threads) {
-  const GruTileKernels& kernels = gru_tile_kernels();
+  const GruTileKernels& kernels = kernels_for(call.bfloat16);
   const GruTilesShape& s = call.shape;
   const int64_t width = kernels.width, tiles = (s.rows() + kernels.tile_rows - 1) / kernels.tile_rows;
   const int64_t hidden = padded(s.hidden, width), gates = 3 * hidden, parts = std::min(kParts, tiles);
   const int64_t size = (s.input + s.hidden + 2) * gates;
-  const Floats w_ih = gates_as_depth(call.weights.w_ih, s.hidden, s.input, width),
-               w_hh = gates_as_depth(call.weights.w_hh, s.hidden, s.hidden, width);
+  const Floats w_ih = gates_as_depth(call.weights.w_ih, s.hidden, s.input, kernels),
+               w_hh = gates_as_depth(call.weights.w_hh, s.hidden, s.hidden, kernels);
   const GruPanels panels{w_ih.data(), w_hh.data(), nullptr, nullptr};
   Floats sums(static_cast<size_t>(std::max<int64_t>(1, parts) * size), 0.0f);
   ThreadPool pool(static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, parts))));

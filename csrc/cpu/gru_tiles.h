@@ -19,32 +19,38 @@ struct GruTilesShape {
   int64_t rows() const { return groups * agents; }
 };
 
+// Tensors other than weights and their gradients are float32, or, with `bfloat16`, that: products are then of
+// numbers rounded to it, and sums and the recurrent state stay float32. That needs the processor's
+// instructions (gru_tiles_have_bfloat16).
 struct GruTilesForward {
   GruTilesShape shape;
+  bool bfloat16;
   GruSequenceWeights weights;
-  const float* x;   // [groups, T, agents, I]
-  const float* h0;  // [R, H]
-  float* out;       // [groups, T, agents, H]
-  float* saved;     // R T 4H numbers for the gradient, in the tiles' own order; null where there will be none
+  const void* x;   // [groups, T, agents, I]
+  const void* h0;  // [R, H]
+  void* out;       // [groups, T, agents, H]
+  void* saved;     // R T 4H numbers for the gradient, in the tiles' own order; null where there will be none
 };
 
 struct GruTilesBackward {
   GruTilesShape shape;
+  bool bfloat16;
   GruSequenceWeights weights;  // the biases are not read
-  const float *x, *h0, *out, *saved;
-  const float* d_out;  // as out
-  float* d_x;          // as x, or null where it is not wanted
-  float* d_h0;         // [R, H]
+  const void *x, *h0, *out, *saved;
+  const void* d_out;  // as out
+  void* d_x;          // as x, or null where it is not wanted
+  void* d_h0;         // [R, H]
   GruSequenceGradients gradients;
 };
 
 void gru_tiles_forward(const GruTilesForward& call, int threads);
 void gru_tiles_backward(const GruTilesBackward& call, int threads);
 
-// Weights as the tiles read them: panels of `width` columns one after the other, each row by row; gates are
-// padded to `hidden` columns, a multiple of the width, and inputs to `input`.
+// Weights as the tiles read them: panels of `width` columns one after the other, each row by row in words of
+// `per_word` numbers; gates are padded to `hidden` columns, a multiple of the width, and inputs to `input`.
 struct GruPanels {
-  // Forward: [3 hidden / width][I or H][width]. Backward: [input or hidden / width][3 hidden][width].
+  // Forward: [3 hidden / width][I or H][width], I and H padded to whole words. Backward: [input or hidden /
+  // width][3 hidden][width].
   const float *w_ih, *w_hh;
   const float *b_ih, *b_hh;  // forward: [3 hidden]
 };
@@ -52,7 +58,7 @@ struct GruPanels {
 // What one instruction set offers. A tile is tile_rows consecutive rows, fewer at the end.
 struct GruTileKernels {
   const char* name;
-  int width, tile_rows;
+  int width, tile_rows, per_word;
   // One tile through all steps.
   void (*forward)(const GruTilesForward& call, const GruPanels& panels, int64_t first, int rows,
                   float* memory);
@@ -63,10 +69,11 @@ struct GruTileKernels {
   // Numbers of `memory` that a thread needs.
   int64_t (*forward_memory)(const GruTilesShape& shape);
   int64_t (*backward_memory)(const GruTilesShape& shape);
+  // Packs `count` float32 numbers of a weight's panels, of an even depth, into words, in place.
+  void (*pack)(float* panels, int64_t count);
 };
 
-// The best that this processor runs.
-const GruTileKernels& gru_tile_kernels();
+bool gru_tiles_have_bfloat16();
 
 namespace baseline {
 extern const GruTileKernels kGruTileKernels;
@@ -75,6 +82,9 @@ namespace avx2 {
 extern const GruTileKernels kGruTileKernels;
 }
 namespace avx512 {
+extern const GruTileKernels kGruTileKernels;
+}
+namespace avx512_bf16 {
 extern const GruTileKernels kGruTileKernels;
 }
 

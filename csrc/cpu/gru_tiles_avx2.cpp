@@ -10,6 +10,8 @@ namespace avx2 {
 namespace {
 
 #include "cpu/lanes_avx2.inc"
+#include "cpu/vector_math.inc"
+#include "cpu/words_float32.inc"
 
 constexpr int kMicroRows = 6;  // 6 rows of 2 vectors, 2 of weights and 1 of inputs fill the 16 registers
 constexpr int kTileRows = 24;
@@ -18,8 +20,8 @@ constexpr int kTileRows = 24;
 
 }  // namespace
 
-const GruTileKernels kGruTileKernels = {"avx2",   kWidth,         kTileRows,      forward,
-                                        backward, forward_memory, backward_memory};
+const GruTileKernels kGruTileKernels = {"avx2",   kWidth,         kTileRows,       kPerWord, forward,
+                                        backward, forward_memory, backward_memory, pack};
 
 }  // namespace avx2
 }  // namespace powqmix

@@ -10,6 +10,8 @@ namespace avx512 {
 namespace {
 
 #include "cpu/lanes_avx512.inc"
+#include "cpu/vector_math.inc"
+#include "cpu/words_float32.inc"
 
 constexpr int kMicroRows = 12;  // 12 rows of 2 vectors, 2 of weights and 1 of inputs: 27 of 32 registers
 constexpr int kTileRows = 24;
@@ -18,8 +20,8 @@ constexpr int kTileRows = 24;
 
 }  // namespace
 
-const GruTileKernels kGruTileKernels = {"avx512", kWidth,         kTileRows,      forward,
-                                        backward, forward_memory, backward_memory};
+const GruTileKernels kGruTileKernels = {"avx512", kWidth,         kTileRows,       kPerWord, forward,
+                                        backward, forward_memory, backward_memory, pack};
 
 }  // namespace avx512
 }  // namespace powqmix

@@ -9,6 +9,8 @@ namespace baseline {
 namespace {
 
 #include "cpu/lanes_baseline.inc"
+#include "cpu/vector_math.inc"
+#include "cpu/words_float32.inc"
 
 constexpr int kMicroRows = 6;
 constexpr int kTileRows = 24;
@@ -17,8 +19,8 @@ constexpr int kTileRows = 24;
 
 }  // namespace
 
-const GruTileKernels kGruTileKernels = {"baseline", kWidth,         kTileRows,      forward,
-                                        backward,   forward_memory, backward_memory};
+const GruTileKernels kGruTileKernels = {"baseline", kWidth,         kTileRows,       kPerWord, forward,
+                                        backward,   forward_memory, backward_memory, pack};
 
 }  // namespace baseline
 }  // namespace powqmix

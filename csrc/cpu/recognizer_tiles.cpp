@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include "cpu/dense.h"
+#include "cpu/isa.h"
 #include "cpu/parallel.h"
 
 namespace powqmix {
@@ -117,32 +116,39 @@ RecognizerSums lay_out(const Axes& a, int64_t table, float* numbers) {
 
 }  // namespace
 
-const RecognizerTileKernels& recognizer_tile_kernels() {
+const RecognizerTileKernels& recognizer_tile_kernels(bool bfloat16) {
 #if defined(__x86_64__)
-  static const bool wide = std::string(dense_kernels().name) != "baseline";
-  if (wide) return avx2::kRecognizerTileKernels;
+  const Isa isa = best_isa();
+  if (isa >= Isa::kAvx512Bf16 && bfloat16) return avx512_bf16::kRecognizerTileKernels;
+  if (isa >= Isa::kAvx512) return avx512::kRecognizerTileKernels;
+  if (isa >= Isa::kAvx2) return avx2::kRecognizerTileKernels;
 #endif
   return baseline::kRecognizerTileKernels;
 }
 
 void recognizer_gradient(const RecognizerShape& shape, const RecognizerTensors<const float>& parameters,
-                         const RecognizerTensors<float>& gradients, const RecognizerRows& rows, int threads,
-                         float* loss) {
-  const RecognizerTileKernels& kernels = recognizer_tile_kernels();
+                         const RecognizerTensors<float>& gradients, const RecognizerRows& rows, bool bfloat16,
+                         int threads, float* loss) {
+  const RecognizerTileKernels& kernels = recognizer_tile_kernels(bfloat16);
   const int64_t width = kernels.width, table = shape.n_agents * shape.n_actions, H = shape.hidden_size;
   const Axes axes(shape, width);
   const RecognizerPanels panels{axes.hidden.to, axes.state.to, axes.embed.to, axes.mixing.padded_count(),
                                 table};
 
+  const auto packed = [&](const float* weight, Axis outputs, Axis inputs, bool turned) {
+    Floats panels = in_panels(weight, outputs, inputs, turned, width);
+    kernels.pack(panels.data(), static_cast<int64_t>(panels.size()));
+    return panels;
+  };
   const Floats action_in = spread(parameters.action_in, table, axes.hidden2),
-               state_forward = in_panels(parameters.state_weight, axes.hidden3, axes.state, true, width),
+               state_forward = packed(parameters.state_weight, axes.hidden3, axes.state, true),
                state_bias = spread(parameters.state_bias, 1, axes.hidden3),
                hidden_bias = spread(parameters.hidden_bias, 1, axes.hidden3),
-               w1_forward = in_panels(parameters.w1_weight, axes.mixing, axes.hidden, true, width),
-               w1_backward = in_panels(parameters.w1_weight, axes.mixing, axes.hidden, false, width),
+               w1_forward = packed(parameters.w1_weight, axes.mixing, axes.hidden, true),
+               w1_backward = packed(parameters.w1_weight, axes.mixing, axes.hidden, false),
                w1_bias = spread(parameters.w1_bias, 1, axes.mixing),
-               w2_forward = in_panels(parameters.w2_weight, axes.embed, axes.hidden, true, width),
-               w2_backward = in_panels(parameters.w2_weight, axes.embed, axes.hidden, false, width),
+               w2_forward = packed(parameters.w2_weight, axes.embed, axes.hidden, true),
+               w2_backward = packed(parameters.w2_weight, axes.embed, axes.hidden, false),
                w2_bias = spread(parameters.w2_bias, 1, axes.embed),
                value_weight = spread(parameters.value_weight, 1, axes.hidden);
   Floats hidden_forward, hidden_backward;
@@ -153,6 +159,8 @@ void recognizer_gradient(const RecognizerShape& shape, const RecognizerTensors<c
     hidden_forward.insert(hidden_forward.end(), one.begin(), one.end());
     hidden_backward.insert(hidden_backward.end(), other.begin(), other.end());
   }
+  kernels.pack(hidden_forward.data(), static_cast<int64_t>(hidden_forward.size()));
+  kernels.pack(hidden_backward.data(), static_cast<int64_t>(hidden_backward.size()));
   const RecognizerWeights weights{action_in.data(),      state_forward.data(),   state_bias.data(),
                                   hidden_forward.data(), hidden_backward.data(), hidden_bias.data(),
                                   w1_forward.data(),     w1_backward.data(),     w1_bias.data(),

@@ -12,10 +12,11 @@
 
 namespace powqmix {
 
-// Writes the gradient of L_r (recognizer_fit.h) at `parameters`, and the loss.
+// Writes the gradient of L_r (recognizer_fit.h) at `parameters`, and the loss. With `bfloat16` products are
+// of numbers rounded to it, summed in float32, where the processor has instructions for that.
 void recognizer_gradient(const RecognizerShape& shape, const RecognizerTensors<const float>& parameters,
-                         const RecognizerTensors<float>& gradients, const RecognizerRows& rows, int threads,
-                         float* loss);
+                         const RecognizerTensors<float>& gradients, const RecognizerRows& rows, bool bfloat16,
+                         int threads, float* loss);
 
 // Sizes padded to whole panels (panels.inc): H, S, K, and the columns of w1, which are K for each agent.
 struct RecognizerPanels {
@@ -24,7 +25,7 @@ struct RecognizerPanels {
 };
 
 // The parameters as the tiles read them; `forward` [outputs / width][inputs][width], `backward` [inputs /
-// width] [outputs][width], biases padded.
+// width] [outputs][width], both packed; biases padded.
 struct RecognizerWeights {
   const float* action_in;  // [N A, 2 hidden]
   const float *state_forward, *state_bias;
@@ -52,15 +53,23 @@ struct RecognizerTileKernels {
                const RecognizerRows& rows, int64_t first, int64_t count, float* memory, RecognizerSums& sums);
   // Numbers of `memory` that a thread needs.
   int64_t (*memory)(const RecognizerPanels& panels);
+  // Packs a weight's panels of `count` numbers for products, in place.
+  void (*pack)(float* panels, int64_t count);
 };
 
 // The best that this processor runs.
-const RecognizerTileKernels& recognizer_tile_kernels();
+const RecognizerTileKernels& recognizer_tile_kernels(bool bfloat16);
 
 namespace baseline {
 extern const RecognizerTileKernels kRecognizerTileKernels;
 }
 namespace avx2 {
+extern const RecognizerTileKernels kRecognizerTileKernels;
+}
+namespace avx512 {
+extern const RecognizerTileKernels kRecognizerTileKernels;
+}
+namespace avx512_bf16 {
 extern const RecognizerTileKernels kRecognizerTileKernels;
 }
 

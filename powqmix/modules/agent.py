@@ -9,6 +9,8 @@ from powqmix import ops
 from powqmix.ops import agent as agent_sequence
 from powqmix.types import PolicySpec
 
+from .value_layer import ValueLayer
+
 
 class RecurrentAgent(nn.Module):
     """Linear -> ReLU -> GRU -> Linear over [observation; one-hot last action; one-hot agent id] [pymarl2].
@@ -22,7 +24,7 @@ class RecurrentAgent(nn.Module):
         self.policy = policy
         self.fc_in = nn.Linear(policy.input_size, policy.hidden_size)
         self.gru = nn.GRU(policy.hidden_size, policy.hidden_size)
-        self.fc_out = nn.Linear(policy.hidden_size, policy.n_actions)
+        self.fc_out = ValueLayer(policy.hidden_size, policy.n_actions)
         self._in_order = tuple(self.parameters())
 
     def forward(self, obs: Tensor, last_actions: Tensor | None = None) -> Tensor:
@@ -66,7 +68,7 @@ class RecurrentAgent(nn.Module):
         if policy.use_last_action:
             assert last_actions is not None
             columns = functional.pad(weight[:, end_of_obs:end_of_actions].t(), (0, 0, 0, 1))  # [A + 1, H], last: none
-            x = x.add_(functional.embedding(last_actions.remainder(policy.n_actions + 1), columns))
+            x = x.add_(functional.embedding(last_actions.remainder(policy.n_actions + 1), columns.to(x.dtype)))
         return x
 
     def _check(self, obs: Tensor, last_actions: Tensor | None) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from powqmix.ops import mixers
 
 from .mixers import Mixer
+from .value_layer import ValueLayer
 
 
 class CentralMixer(Mixer):
@@ -22,9 +23,11 @@ class CentralMixer(Mixer):
             nn.ReLU(inplace=True),
             nn.Linear(hidden_size, hidden_size),
             nn.ReLU(inplace=True),
-            nn.Linear(hidden_size, 1),
+            ValueLayer(hidden_size, 1),
         )
-        self.value = nn.Sequential(nn.Linear(state_size, hidden_size), nn.ReLU(inplace=True), nn.Linear(hidden_size, 1))
+        self.value = nn.Sequential(
+            nn.Linear(state_size, hidden_size), nn.ReLU(inplace=True), ValueLayer(hidden_size, 1)
+        )
         self._in_order = tuple(self.parameters())
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .mixers import Mixer
+from .value_layer import ValueLayer
 
 SMALLEST_WEIGHT = 1e-10  # keeps the agents' weights and lambda above 0 [qplex]
 
@@ -36,8 +37,8 @@ class DuplexDuelingMixer(Mixer):
         self._splits = [hypernet_size, hypernet_size, of_heads, of_heads, of_heads]  # for w, b, key, agents, actions
         self.state_in = nn.Linear(state_size, sum(self._splits))
         self.action_in = nn.Parameter(torch.empty(n_agents * n_actions, of_heads))
-        self.w_out = nn.Linear(hypernet_size, n_agents)
-        self.b_out = nn.Linear(hypernet_size, n_agents)
+        self.w_out = ValueLayer(hypernet_size, n_agents)
+        self.b_out = ValueLayer(hypernet_size, n_agents)
         self.key_out, self.key_bias = _batched_layer(heads, hidden_size, 1)
         self.agents_out, self.agents_bias = _batched_layer(heads, hidden_size, n_agents)
         self.actions_out, self.actions_bias = _batched_layer(heads, hidden_size, n_agents)

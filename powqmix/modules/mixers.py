@@ -8,6 +8,8 @@ from torch.nn import functional
 from powqmix import ops
 from powqmix.ops import mixers
 
+from .value_layer import ValueLayer
+
 
 class Mixer(nn.Module):
     """Maps the agents' values q [B, T, N] and the state [B, T, S] to joint values [B, T]."""
@@ -45,7 +47,7 @@ class MonotonicMixer(Mixer):
         self.state_in = nn.Linear(state_size, sum(self._splits))
         self.w1_out = nn.Linear(hypernet_size, n_agents * embed_size)
         self.w2_out = nn.Linear(hypernet_size, embed_size)
-        self.b2_out = nn.Linear(embed_size, 1)
+        self.b2_out = ValueLayer(embed_size, 1)
         self._in_order = tuple(self.parameters())
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
@@ -55,4 +57,4 @@ class MonotonicMixer(Mixer):
         w1 = self.w1_out(functional.relu(for_w1)).unflatten(2, (self.n_agents, self.embed_size))
         w2 = self.w2_out(functional.relu(for_w2))
         b2 = self.b2_out(functional.relu(for_b2)).squeeze(2)
-        return ops.monotonic_mix(q, w1, b1, w2, b2)
+        return ops.monotonic_mix(q, w1.to(q.dtype), b1.to(q.dtype), w2.to(q.dtype), b2)

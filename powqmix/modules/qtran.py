@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .value_layer import ValueLayer
+
 
 class TransformedJointValue(nn.Module):
     """Q_jt = MLP([s; sum_i enc([h_i; one-hot a_i])]) and V(s) = MLP(s), two hidden layers each [pymarl].
@@ -45,5 +47,5 @@ def _two_hidden_layers(inputs: int, hidden_size: int) -> nn.Sequential:
         nn.ReLU(inplace=True),
         nn.Linear(hidden_size, hidden_size),
         nn.ReLU(inplace=True),
-        nn.Linear(hidden_size, 1),
+        ValueLayer(hidden_size, 1),
     )

@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from powqmix import ops
 
+from .value_layer import ValueLayer
+
 
 class RecognizerOutput(NamedTuple):
     """What Q_r is made of: Q_r = state_value + sum_i A_i sum_k |w1_ik| |w2_k|  (Eq. 5)."""
@@ -38,7 +40,7 @@ class Recognizer(nn.Module):
         self.hidden_bias = nn.Parameter(torch.empty(3, 1, hidden_size))
         self.w1_out = nn.Linear(hidden_size, n_agents * embed_size)
         self.w2_out = nn.Linear(hidden_size, embed_size)
-        self.value_out = nn.Linear(hidden_size, 1)
+        self.value_out = ValueLayer(hidden_size, 1)
         self._initialise_as_linear_layers()
         named = dict(self.named_parameters())
         self._parts: list[Tensor] = [named[name] for name in ops.recognizer.PARTS]
@@ -64,7 +66,8 @@ class Recognizer(nn.Module):
             if ops.recognizer.pays(state):
                 return ops.recognizer.evaluate(state, actions, self.n_actions, self.embed_size, self._parts)
             output = self(state, actions)
-            return ops.hyper_scales(output.w1, output.w2), output.state_value
+            kept = output.state_value.dtype
+            return ops.hyper_scales(output.w1.to(kept), output.w2.to(kept)), output.state_value
 
     def forward(self, state: Tensor, actions: Tensor) -> RecognizerOutput:
         """state f32 [B, T, S], actions i64 [B, T, N]."""
@@ -73,7 +76,7 @@ class Recognizer(nn.Module):
         looked_up = functional.embedding_bag(
             self.table_rows(actions).reshape(batch * steps, -1), self.action_in, mode="sum"
         )
-        first = functional.relu(first + functional.pad(looked_up, (0, self.hidden_size)))
+        first = functional.relu(first + functional.pad(looked_up.to(first.dtype), (0, self.hidden_size)))
         inputs = first.view(batch * steps, 3, -1).transpose(0, 1)
         second = functional.relu(torch.baddbmm(self.hidden_bias, inputs, self.hidden_weight.transpose(1, 2)))
         return RecognizerOutput(

@@ -60,18 +60,22 @@ class RecognizerGradient(Protocol):
         """The loss [] that the last `compute` met."""
 
 
-def recognizer_gradient(recognizer: Recognizer, gradients: list[Tensor]) -> RecognizerGradient:
-    """`gradients` are written, in the order of `recognizer.parameters()`."""
+def recognizer_gradient(recognizer: Recognizer, gradients: list[Tensor], bfloat16: bool = False) -> RecognizerGradient:
+    """`gradients` are written, in the order of `recognizer.parameters()`; `bfloat16` as in ops.recognizer.gradient."""
     parameter = recognizer.action_in
     if parameter.is_cuda or parameter.dtype != torch.float32:
         return LibraryGradient(recognizer, gradients)
-    return NativeGradient(recognizer, gradients)
+    return NativeGradient(recognizer, gradients, bfloat16)
 
 
 class NativeGradient:
-    """On a CPU, in float32, on torch.get_num_threads() threads; the same bits with any number of them."""
+    """On a CPU, with parameters and sums in float32, on torch.get_num_threads() threads.
 
-    def __init__(self, recognizer: Recognizer, gradients: list[Tensor]) -> None:
+    The same bits with any number of them.
+    """
+
+    def __init__(self, recognizer: Recognizer, gradients: list[Tensor], bfloat16: bool) -> None:
+        self._bfloat16 = bfloat16
         named = dict(recognizer.named_parameters())
         by_name = dict(zip(named, gradients, strict=True))
         self._net = recognizer
@@ -85,8 +89,9 @@ class NativeGradient:
     def compute(self) -> None:
         net = self._net
         ops.recognizer.gradient(
-            self._rows, net.n_actions, net.embed_size, self._parameters, self._gradients, self._loss
-        )
+            self._rows, net.n_actions, net.embed_size, self._parameters, self._gradients, self._loss,
+            bfloat16=self._bfloat16,
+        )  # fmt: skip
 
     def loss(self) -> Tensor:
         return self._loss

@@ -24,13 +24,16 @@ def gru_sequence(
     """x [R, T, I], h0 [R, H], w_ih [3H, I], w_hh [3H, H], b_ih and b_hh [3H] -> out [R, T, H], h_last [R, H].
 
     Or x [B, T, N, I] and h0 [B N, H] -> out [B, T, N, H], h_last [B N, H]: R = B N rows, of which N lie beside each
-    other at each step. The gates are in torch.nn.GRU's order (r, z, n). Differentiable in all six. On the CPU float32
-    has a kernel, which uses torch.get_num_threads() threads and gives the same bits with any number of them. Raises
-    ValueError naming the tensor.
+    other at each step. The gates are in torch.nn.GRU's order (r, z, n). Differentiable in all six. Weights have the
+    dtype of x and h0, or are float32 where those are bfloat16: products are then of numbers rounded to bfloat16, and
+    sums and the weights' gradients float32. On the CPU both have a kernel (bfloat16 where the processor has
+    instructions for it), which uses torch.get_num_threads() threads and gives the same bits with any number of them.
+    Raises ValueError naming the tensor.
     """
     _check(x, h0, w_ih, w_hh, b_ih, b_hh)
-    if x.is_cuda or x.dtype != torch.float32:
-        return _by_library(x, h0, w_ih, w_hh, b_ih, b_hh)
+    native = x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _C.has_bfloat16())
+    if x.is_cuda or not native or w_ih.dtype != torch.float32:
+        return _by_library(x, h0, *(weight.to(x.dtype) for weight in (w_ih, w_hh, b_ih, b_hh)))
     rows = x if x.dim() == 4 else x.unsqueeze(2)
     if direct():
         out: Tensor = _GruSequence.apply(rows, h0, w_ih, w_hh, b_ih, b_hh)  # type: ignore[no-untyped-call]
@@ -58,6 +61,10 @@ def _shape(x: Tensor, h0: Tensor) -> tuple[tuple[int, ...], int]:
     return (groups, agents, steps, inputs, h0.shape[1]), max(1, threads)
 
 
+def _is_bfloat16(x: Tensor) -> bool:
+    return x.dtype == torch.bfloat16
+
+
 def _forward(
     x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, keep: bool = True
 ) -> tuple[Tensor, Tensor]:
@@ -67,8 +74,9 @@ def _forward(
     out = x.new_empty(*x.shape[:3], h0.shape[1])
     gates = x.new_empty(out.numel() * 4 if keep else 0)
     _C.gru_sequence_forward(
-        shape, [w.data_ptr() for w in weights], x.data_ptr(), h0.data_ptr(), out.data_ptr(), gates.data_ptr(), threads
-    )
+        shape, _is_bfloat16(x), [w.data_ptr() for w in weights], x.data_ptr(), h0.data_ptr(), out.data_ptr(),
+        gates.data_ptr(), threads,
+    )  # fmt: skip
     return out, gates
 
 
@@ -82,8 +90,8 @@ def _backward(
     d_h0, d_w_ih, d_w_hh = torch.empty_like(h0), torch.empty_like(w_ih), torch.empty_like(w_hh)
     d_b_ih, d_b_hh = w_ih.new_empty(w_ih.shape[0]), w_ih.new_empty(w_ih.shape[0])
     _C.gru_sequence_backward(
-        shape, [w_ih.data_ptr(), w_hh.data_ptr()], x.data_ptr(), h0.data_ptr(), out.data_ptr(), gates.data_ptr(),
-        d_out.data_ptr(), d_x.data_ptr(), d_h0.data_ptr(),
+        shape, _is_bfloat16(x), [w_ih.data_ptr(), w_hh.data_ptr()], x.data_ptr(), h0.data_ptr(), out.data_ptr(),
+        gates.data_ptr(), d_out.data_ptr(), d_x.data_ptr(), d_h0.data_ptr(),
         [d.data_ptr() for d in (d_w_ih, d_w_hh, d_b_ih, d_b_hh)], threads,
     )  # fmt: skip
     return d_x, d_h0, d_w_ih, d_w_hh, d_b_ih, d_b_hh
@@ -152,5 +160,6 @@ def _check(x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh
     ):  # fmt: skip
         if tensor.shape != shape:
             raise ValueError(f"{name} must be {list(shape)}, got shape {list(tensor.shape)}")
-        if tensor.device != x.device or tensor.dtype != x.dtype:
+        allowed = {x.dtype} if name == "h0" or x.dtype != torch.bfloat16 else {x.dtype, torch.float32}
+        if tensor.device != x.device or tensor.dtype not in allowed:
             raise ValueError(f"{name} must be {x.dtype} on {x.device} as x is, got {tensor.dtype} on {tensor.device}")

@@ -38,16 +38,18 @@ def evaluate(
 
 
 def gradient(
-    rows: list[Tensor], n_actions: int, embed_size: int, parts: list[Tensor], gradients: list[Tensor], loss: Tensor
-) -> None:
+    rows: list[Tensor], n_actions: int, embed_size: int, parts: list[Tensor], gradients: list[Tensor], loss: Tensor,
+    *, bfloat16: bool = False,
+) -> None:  # fmt: skip
     """Writes the gradients (`parts` and `gradients` as PARTS) and the loss [] of L_r (Eq. 14) at `parts`.
 
     rows: state f32 [R, S], actions i64 [R, N], advantages f32 [R, N], target and share f32 [R], all contiguous, on the
-    CPU.
+    CPU. With `bfloat16` products are of numbers rounded to it, summed in float32, where the processor has instructions
+    for that, and float32 elsewhere.
     """
     state, actions = rows[:2]
     _C.recognizer_gradient(
         (state.shape[0], actions.shape[1], n_actions, state.shape[1], embed_size, parts[1].shape[1]),
         [p.data_ptr() for p in parts], [g.data_ptr() for g in gradients], [t.data_ptr() for t in rows],
-        torch.get_num_threads(), loss.data_ptr(),
+        bfloat16, torch.get_num_threads(), loss.data_ptr(),
     )  # fmt: skip

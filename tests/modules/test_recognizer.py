@@ -124,10 +124,10 @@ def distance_from_kinks(net: Recognizer, rows: Regression) -> float:
     return min(float(values.detach().abs().min()) for values in found[:-1])
 
 
-def gradients_of(net: Recognizer, data: Regression, threads: int) -> list[torch.Tensor]:
+def gradients_of(net: Recognizer, data: Regression, threads: int, bfloat16: bool = False) -> list[torch.Tensor]:
     """The native gradients and loss, on so many threads."""
     gradients = [torch.full_like(p, math.nan) for p in net.parameters()]
-    closed = NativeGradient(net, gradients)
+    closed = NativeGradient(net, gradients, bfloat16)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -164,12 +164,34 @@ def test_the_native_gradient_is_autograds_in_double_precision(
         assert float((got - right).abs().max()) <= 1e-5 * max(1.0, float(right.abs().max()))
 
 
-def test_the_native_gradient_has_the_same_bits_on_any_number_of_threads() -> None:
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_native_gradient_has_the_same_bits_on_any_number_of_threads(bfloat16: bool) -> None:
     torch.manual_seed(0)
     net, data = Recognizer(N, A, S, K, H), regression(3000, 0, torch.float32)
-    one = gradients_of(net, data, 1)
+    one = gradients_of(net, data, 1, bfloat16)
     for threads in (1, 2, 3):
-        assert all(torch.equal(a, b) for a, b in zip(gradients_of(net, data, threads), one, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(gradients_of(net, data, threads, bfloat16), one, strict=True))
+
+
+@pytest.mark.parametrize("rows", [95, 97, 700])
+@pytest.mark.parametrize("sizes", [(1, 2, 1, 1, 33), (3, 5, 37, 20, 40), (8, 5, 16, 64, 128)])
+def test_the_native_gradient_in_bfloat16_is_nearly_that_of_double_precision(
+    rows: int, sizes: tuple[int, int, int, int, int]
+) -> None:
+    agents, actions, state, embed, hidden = sizes
+    torch.manual_seed(rows)
+    net = Recognizer(agents, actions, state, embed, hidden)
+    data = regression(rows, rows, torch.float32, sizes=(agents, actions, state))
+    data = dataclasses.replace(data, target=data.target.abs() + 3.0)  # all rows pull the same way: no cancellation
+    exact = copy.deepcopy(net).double()
+    wide = Regression(
+        *(getattr(data, f.name).double() if f.name != "actions" else data.actions for f in dataclasses.fields(data))
+    )
+    expected = loss_by_autograd(exact, wide)
+    wanted = [*torch.autograd.grad(expected, list(exact.parameters())), expected.detach()]
+    size = max(float(right.norm()) for right in wanted[:-1])
+    for got, right in zip(gradients_of(net, data, 1, bfloat16=True), wanted, strict=True):
+        assert float((got - right).norm()) <= 0.03 * size + 1e-5
 
 
 def test_the_gradient_follows_parameters_that_change_and_batches_of_other_sizes() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +18,7 @@ from powqmix.ops import gru as gru_module
 from powqmix.ops import mixers
 from powqmix.types import PolicySpec
 
+ROOT = Path(__file__).parents[2]
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (33, 7, 19, 33), (129, 3, 8, 16), (25, 33, 64, 64)]  # R, T, I, H
 
 
@@ -48,6 +53,27 @@ def test_gru_sequence_is_torchs_gru_and_so_are_its_gradients(rows: int, steps: i
         close(got, right)
 
 
+@pytest.mark.parametrize(("rows", "steps", "inputs", "hidden"), [*SIZES, (47, 9, 5, 64)])
+def test_gru_sequence_in_bfloat16_is_torchs_gru_but_for_rounding(
+    rows: int, steps: int, inputs: int, hidden: int
+) -> None:
+    """x and h0 in bfloat16 with float32 weights: results in bfloat16, the weights' gradients in float32."""
+    exact, leaves = gru_inputs(rows, steps, inputs, hidden)
+    x, h0 = (t.detach().bfloat16().requires_grad_() for t in leaves[:2])
+    d_out = torch.randn(rows, steps, hidden).abs().bfloat16()
+    out, last = ops.gru_sequence(x, h0, *leaves[2:])
+    assert out.dtype == last.dtype == torch.bfloat16
+    exact_x, exact_h0 = (t.detach().double().requires_grad_() for t in (x, h0))
+    exact_out, exact_last = exact(exact_x, exact_h0.unsqueeze(0))
+    torch.testing.assert_close(out.double(), exact_out, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(last.double(), exact_last.squeeze(0), rtol=0.02, atol=0.02)
+    gradients = torch.autograd.grad(out, [x, h0, *leaves[2:]], d_out)
+    wanted = torch.autograd.grad(exact_out, [exact_x, exact_h0, *exact.parameters()], d_out.double())
+    assert [g.dtype for g in gradients] == [torch.bfloat16] * 2 + [torch.float32] * 4
+    for got, right in zip(gradients, wanted, strict=True):
+        assert float((got - right).norm()) <= 0.03 * float(right.norm())
+
+
 def test_gru_sequence_takes_agents_side_by_side() -> None:
     _, (x, h0, *weights) = gru_inputs(15, 9, 6, 10)
     beside = x.detach().view(5, 3, 9, 6).transpose(1, 2).contiguous().requires_grad_()
@@ -60,9 +86,13 @@ def test_gru_sequence_takes_agents_side_by_side() -> None:
     assert torch.equal(d_beside.transpose(1, 2).reshape(15, 9, 6), d_x)
 
 
-def test_gru_sequence_gives_the_same_bits_with_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gru_sequence_gives_the_same_bits_with_any_number_of_threads(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gru_module, "ROWS_PER_THREAD", 1)
     _, leaves = gru_inputs(157, 6, 20, 24)
+    leaves[:2] = [t.detach().to(dtype).requires_grad_() for t in leaves[:2]]
     found, threads = [], torch.get_num_threads()
     try:
         for count in (1, 2, 3, 2):
@@ -99,6 +129,16 @@ def test_a_compiled_gru_sequence_gives_what_the_op_gives() -> None:
             strict=True,
         ):
             torch.testing.assert_close(of_got, right)
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_the_kernels_of_other_processors_pass_too(isa: str) -> None:
+    """These tests again, and the recognizer's, with no better instructions than these (a better processor has them)."""
+    tests = [__file__, str(ROOT / "tests/modules/test_recognizer.py")]
+    chosen = ["-k", "(gru_sequence or native) and not other", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *chosen]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "POWQMIX_ISA": isa}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_gru_sequence_names_what_does_not_fit() -> None:

@@ -1,0 +1,33 @@
+// The recognizer's tiles in sixteen lanes of pairs, for AVX-512 with its bfloat16 products.
+#include "cpu/recognizer_tiles.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+namespace powqmix {
+namespace avx512_bf16 {
+
+namespace {
+
+#define POWQMIX_ISA __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,avx2,fma,f16c")))
+#include "cpu/lanes_avx512.inc"
+#include "cpu/vector_math.inc"
+#include "cpu/words_bfloat16.inc"
+
+constexpr int kMicroRows = 12;  // 12 rows of 2 vectors, 2 of weights and 1 of inputs: 27 of 32 registers
+
+#include "cpu/recognizer_tiles.inc"
+
+}  // namespace
+
+const RecognizerTileKernels kRecognizerTileKernels = {"avx512_bf16", kWidth,      kTileRows,
+                                                      tile,          tile_memory, pack};
+
+}  // namespace avx512_bf16
+}  // namespace powqmix
+
+#else
+
+const powqmix::RecognizerTileKernels powqmix::avx512_bf16::kRecognizerTileKernels = {};
+
+#endif
