@@ -3,7 +3,8 @@
     python benchmarks/gru.py [--rows 1024] [--steps 200] [--threads 1 2] [--repeats 5] [--json FILE]
 
 All sides run in turns in one process, so that what else the machine does meets them alike; the ratio is that of the
-medians, to the faster of torch's two. `cpu` is the processor time of all threads, which waiting for a core does not add
+medians, of ours in float32 to the faster of torch's two. Where the processor has instructions for it, ours runs in
+bfloat16 too. `cpu` is the processor time of all threads, which waiting for a core does not add
 to.
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import powqmix._C as _C
 import torch
 from machine import describe  # benchmarks/machine.py
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 from powqmix import ops
 from powqmix.process import keep_freed_memory
 
+OURS = "ops.gru_sequence"
 FLOP_A_STEP = 36  # forward 12 H^2 a row and step where I = H, backward twice as much
 
 
@@ -59,12 +62,20 @@ def sides(rows: int, steps: int, size: int) -> dict[str, Callable[[], list[Tenso
         d_x, *others = torch.autograd.grad(out, [x_by_step, h0, *of_cell], d_by_step)
         return [out.transpose(0, 1), d_x.transpose(0, 1), *others]
 
-    return {"ops.gru_sequence": ours, "torch.nn.GRU": library, "GRUCell loop": loop}
+    rounded = [t.detach().bfloat16().requires_grad_() for t in (x, h0)]
+    d_rounded = d_out.bfloat16()
+
+    def bfloat16() -> list[Tensor]:
+        out, _ = ops.gru_sequence(*rounded, *weights)
+        return [out, *torch.autograd.grad(out, [*rounded, *weights], d_rounded)]
+
+    calls = {OURS: ours, "torch.nn.GRU": library, "GRUCell loop": loop}
+    return calls | {f"{OURS}, bfloat16": bfloat16} if _C.has_bfloat16() else calls
 
 
 def largest_difference(calls: dict[str, Callable[[], list[Tensor]]]) -> float:
     """Of ours from nn.GRU, relative to the largest number of each tensor (at least 1)."""
-    ours, library = calls["ops.gru_sequence"](), calls["torch.nn.GRU"]()
+    ours, library = calls[OURS](), calls["torch.nn.GRU"]()
     return max(
         float((one - other).detach().abs().max() / other.detach().abs().max().clamp(min=1.0))
         for one, other in zip(ours, library, strict=True)
@@ -106,11 +117,11 @@ def main() -> None:
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         found = timed(calls, arguments.repeats)
-        ours, *others = found.values()
+        ours, others = found[OURS], [found[name] for name in found if not name.startswith(OURS)]
         ratios = {key: min(other[key] for other in others) / ours[key] for key in ours}
         results.append({"threads": threads, "sides": found, "ratio": ratios["ms"], "cpu_ratio": ratios["cpu_ms"]})
         for name, row in found.items():
-            print(f"{threads} threads  {name:<18}{row['ms']:9.1f} ms {row['cpu_ms']:9.1f} ms cpu "
+            print(f"{threads} threads  {name:<28}{row['ms']:9.1f} ms {row['cpu_ms']:9.1f} ms cpu "
                   f"{1e-6 * flop / row['ms']:7.1f} GFLOP/s")  # fmt: skip
         print(f"{threads} threads  ratio {ratios['ms']:.2f}, by cpu time {ratios['cpu_ms']:.2f}", flush=True)
     if arguments.json:

@@ -146,7 +146,8 @@ def report_lines(row: dict[str, Any]) -> str:
         lines.append(
             f"{row['env']}, {row['threads']} threads, {name}: {seconds[0]:.2f} s against {seconds[1]:.2f} s, ratio "
             f"{row['s_ratio'][name]:.2f} ({row['cpu_s_ratio'][name]:.2f} by cpu time); memory "
-            f"{1e-6 * megabytes[0]:.0f} MB against {1e-6 * megabytes[1]:.0f} MB; losses differ by {row['largest_difference'][name]:.1e}"
+            f"{1e-6 * megabytes[0]:.0f} MB against {1e-6 * megabytes[1]:.0f} MB; losses differ by "
+            f"{row['largest_difference'][name]:.1e}"
         )
     return "\n".join(lines)
 
