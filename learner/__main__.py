@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
 
 from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, die_with_parent, keep_freed_memory
-
-
-def threads_for(configured: int, rows: int, actors: int) -> int:
-    """CPU threads for the update: as configured, else the cores that the actors leave, one at least.
-
-    Threads of an update wait for each other hundreds of times: one that has to share its core with an actor holds up
-    all. Below a few thousand rows the matrices are too small to split in any case.
-    """
-    if configured:
-        return configured
-    return max(1, len(os.sched_getaffinity(0)) - actors) if rows >= 4096 else 1
 
 
 def main() -> int:
@@ -43,11 +31,11 @@ def main() -> int:
         return EXIT_REFUSED
     import torch
 
-    rows = config.training.batch_size * (spec.episode_limit + 1) * spec.n_agents
-    torch.set_num_threads(threads_for(config.threads, rows, config.actors.count))
-    torch.manual_seed(config.seed)
-
     from .service import Learner, TrainingDiverged
+    from .threads import threads_for
+
+    torch.set_num_threads(threads_for(config, spec, config.actors.count))
+    torch.manual_seed(config.seed)
 
     try:
         learner = Learner(arguments.run_dir, config, arguments.endpoint, resume=arguments.resume)

@@ -31,8 +31,9 @@ class Precision:
         """Whether the device has instructions for it; if not, bfloat16 is right and slower than float32."""
         return not self.bfloat16 or self.device.type != "cpu" or bool(_C.has_bfloat16())
 
-    def obs_dtype(self) -> torch.dtype:
-        """Of observations, which several networks read: converted once."""
+    @property
+    def product_dtype(self) -> torch.dtype:
+        """Of what most products are taken of; observations, which several networks read, are converted to it once."""
         return torch.bfloat16 if self.bfloat16 else torch.float32
 
     def forward(self) -> contextlib.AbstractContextManager[object]:

@@ -30,6 +30,7 @@ from .receiver import Receiver
 from .report import Report
 from .storage import StoredEpisodes, leave_ring, open_ring
 from .testing import TestSchedule
+from .threads import threads_for
 from .update import Update
 
 log = logging.getLogger("powqmix.learner")
@@ -242,6 +243,8 @@ class Learner:
         self._metrics_at = time.monotonic()
         received = self.receiver.counters()
         self.report.measure_waiting(received["stalled_s"], received["actors_connected"])
+        if not self.config.lockstep:
+            self._share_cores(received["actors_connected"])
         values = {**self.stored.take_means(), **self.update.metrics(), **received["lag"]}
         if not self.config.lockstep:  # these read clocks
             values |= {
@@ -251,6 +254,12 @@ class Learner:
             }
         self.report.line(self._progress(), values, self.tests.take_finished())
         self._check_divergence()
+
+    def _share_cores(self, actors: int) -> None:
+        """Takes the cores of actors that spend their time waiting for this learner, or gives them back."""
+        threads = threads_for(self.config, self.spec, actors * (1.0 - self.report.stalled))
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
 
     def _write_status(self) -> None:
         self._status_at = time.monotonic()

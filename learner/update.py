@@ -111,7 +111,7 @@ class Update:
             name: getattr(batch, name).to(self.device, non_blocking=True)
             for name in ("obs", "state", "avail_actions", "actions", "reward", "filled")
         }
-        fields["obs"] = fields["obs"].to(self.precision.obs_dtype())
+        fields["obs"] = fields["obs"].to(self.precision.product_dtype)
         terminated = batch.terminated.to(self.device, non_blocking=True)
         share = fields["filled"].to(torch.float32)
         if batch.multiplicity is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
+import powqmix._C as _C
 from powqmix.config import ConfigError
 
 
@@ -44,3 +45,12 @@ def resolve_device(configured: str, gpu: int | None, device: str | None) -> tupl
     if index >= count:
         raise ConfigError(f"there is no cuda:{index}, only {count} (cuda:0 .. cuda:{count - 1}); or use --device cpu")
     return f"cuda:{index}", f"learning on cuda:{index}"
+
+
+def precision_note(precision: str, device: str) -> str:
+    """What to add to that line about `training.precision`. Raises ConfigError where the device cannot do it."""
+    if precision == "tf32" and device == "cpu":
+        raise ConfigError("training.precision=tf32 needs a CUDA device; use float32 or bfloat16")
+    if precision == "bfloat16" and device == "cpu" and not _C.has_bfloat16():
+        return ", in bfloat16, which is slower here than float32: this processor has no instructions for it"
+    return "" if precision == "float32" else f", in {precision}"

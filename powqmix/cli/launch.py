@@ -16,7 +16,7 @@ from powqmix.config import Config, ConfigError
 from powqmix.process import EXIT_REFUSED
 
 from . import rundir
-from .devices import resolve_device
+from .devices import precision_note, resolve_device
 from .display import make_display
 from .flags import Assignments, Number, PathFlag, Switch, Word
 from .flags import parse as parse_flags
@@ -155,5 +155,6 @@ def resumed_configuration(flags: Flags, path: Path) -> tuple[Config, list[str]]:
 def _with_machine(config: Config, flags: Flags) -> tuple[Config, list[str]]:
     """`config` with the device and the number of processes settled."""
     device, note = resolve_device(config.device, flags.gpu, flags.device)
+    note += precision_note(config.training.precision, device)
     actors = configuration.settle_actors(config, flags.actors, flags.envs_per_actor)
     return dataclasses.replace(config, device=device, actors=actors), [note]

@@ -37,12 +37,12 @@ def one_core_gmacs() -> float:
     return float(done.stdout)
 
 
-def device_peaks(device: torch.device) -> dict[str, float]:
-    """`gflops` of torch's float32 matrix product and `copy_gb_per_second` (bytes copied), with torch's threads."""
+def device_peaks(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """`gflops` of torch's matrix product in `dtype` and `copy_gb_per_second` (bytes copied), with torch's threads."""
     import torch
 
     synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    left, right, product = (torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, device=device) for _ in range(3))
+    left, right, product = (torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, device=device, dtype=dtype) for _ in range(3))
     source = torch.ones(COPY_BYTES // 4, device=device)
     copy = torch.empty_like(source)
 

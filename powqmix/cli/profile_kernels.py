@@ -13,7 +13,7 @@ from torch import Tensor
 
 from powqmix import envs, ops
 from powqmix.config import Config
-from powqmix.learner.__main__ import threads_for
+from powqmix.learner.threads import threads_for
 from powqmix.ops import reference
 
 from .output import progress
@@ -39,7 +39,7 @@ def measure_kernels(config: Config, device_name: str, seconds: float) -> tuple[d
     """A row for each op: its median time, the reference's, how far the results are apart; and a trace's tracks."""
     spec = envs.spec(config.env_id, **config.env)
     batch, steps = config.training.batch_size, spec.episode_limit
-    threads = threads_for(config.threads, batch * (steps + 1) * spec.n_agents, 0)
+    threads = threads_for(config, spec, 0)
     torch.set_num_threads(threads)
     device = torch.device(device_name)
     synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None

@@ -14,11 +14,11 @@ import torch
 
 from powqmix import envs
 from powqmix.config import Config
-from powqmix.learner.__main__ import threads_for
 from powqmix.learner.batch import BatchBuffers
 from powqmix.learner.replay import ReplayRing
 from powqmix.learner.replay_layout import required_bytes
 from powqmix.learner.replay_place import choose_path
+from powqmix.learner.threads import threads_for
 from powqmix.learner.update import Update
 from powqmix.types import episode_schema
 from powqmix.wire.parameters import ParameterWriter
@@ -57,7 +57,7 @@ def measure_learner(config: Config, device_name: str, seconds: float) -> tuple[d
     """
     spec = envs.spec(config.env_id, **config.env)
     training = config.training
-    threads = threads_for(config.threads, training.batch_size * (spec.episode_limit + 1) * spec.n_agents, 0)
+    threads = threads_for(config, spec, 0)
     torch.set_num_threads(threads)
     device = torch.device(device_name)
     synchronise = torch.cuda.synchronize if device.type == "cuda" else lambda: None
@@ -75,7 +75,7 @@ def measure_learner(config: Config, device_name: str, seconds: float) -> tuple[d
                 fill(ring, rollout, episodes, config.exploration.epsilon(0), bar.advance)
             env.close()
             loop = _Loop(config, ring, update, writer, synchronise)
-            peaks = device_peaks(device)
+            peaks = device_peaks(device, update.precision.product_dtype)
             steps = float(ring.records(ring.stored())["steps"].mean())
             measured = loop.measure(seconds)
             work = update_gflop(update.objective, config, spec.n_agents, training.batch_size, steps)
@@ -84,6 +84,7 @@ def measure_learner(config: Config, device_name: str, seconds: float) -> tuple[d
                 "algorithm": config.algorithm,
                 "device": device_name if device.type == "cpu" else torch.cuda.get_device_name(device),
                 "threads": threads,
+                "precision": training.precision,
                 "batch_size": training.batch_size,
                 "steps": round(steps, 1),
                 "episodes_in_ring": len(ring),

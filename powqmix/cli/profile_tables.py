@@ -17,7 +17,7 @@ def _learner(report: dict[str, Any]) -> None:
     print(
         f"{report['env']}, {report['algorithm']}: batches of {report['batch_size']} episodes of {report['steps']} steps"
     )
-    print(f"on {report['device']}, {report['threads']} threads")
+    print(f"on {report['device']}, {report['threads']} threads, {report['precision']}")
     print(f"{report['updates_per_second']:.2f} updates/s, {report['ms_per_update']:.2f} ms each")
     total = sum(report["stages_ms"].values())
     peaks = report["peaks"]
