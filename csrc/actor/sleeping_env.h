@@ -10,6 +10,10 @@
 #include "actor/rollout.h"
 #include "powqmix/random.h"
 
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
+
 namespace powqmix {
 
 struct SleepingEnvOptions {
@@ -35,6 +39,10 @@ class SleepingEnv : public EnvPort {
     for (size_t e = 0; e < envs; ++e) {
       left_[e] = 1 + static_cast<int>(philox4x32(options.seed, e, 0).word[0] % static_cast<uint32_t>(limit_));
     }
+#if defined(__linux__)
+    // The kernel may wake a thread 50 us late to save power; a step is to take what was asked for.
+    if (sleep_s_ > 0.0) prctl(PR_SET_TIMERSLACK, 1UL);
+#endif
     num_envs = options.num_envs;
     obs = final_obs = reals_.data();
     state = final_state = obs + envs * agents * layout.obs_size;
