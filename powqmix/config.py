@@ -413,7 +413,7 @@ def presets_for(env_id: str) -> dict[str, dict[str, Any]]:
     trained as its simulator is.
     """
     family = env_id.partition("/")[0]
-    source = resources.files("powqmix") / "presets" / f"{'skirmish' if family == 'smac' else family}.yaml"
+    source = resources.files("powqmix") / "presets" / f"{'skirmish' if family in ('smac', 'smacv2') else family}.yaml"
     if not source.is_file():
         return {"paper": {}}
     values = yaml.safe_load(source.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""`powqmix envs [ID]`: all environments with their sizes, or one with its options and rules; or `check ID`."""
+"""`powqmix envs [ID]`: environments with their sizes, or one with its options and rules; `check ID`, `dump-map ID`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tyro
 from powqmix import envs
 from powqmix.envs.registry import FAMILIES
 
-from . import envs_check
+from . import envs_check, envs_dump_map
 from . import flags as command_line
 from .errors import CommandError
 from .flags import Switch
@@ -23,9 +23,9 @@ from .output import print_json, print_table
 class Flags:
     """Lists all environments with their sizes, or shows one with its options and rules.
 
-    Options are set on the command line with --set env.OPTION=VALUE. `powqmix envs check ID` plays one at random and
-    says whether it keeps its promises. Example:
-        powqmix envs predator_prey
+        Options are set on the command line with --set env.OPTION=VALUE. `powqmix envs check ID` plays one at random and
+    says whether it keeps its promises, `powqmix envs dump-map smac/MAP` writes a real map's ground. Example:
+            powqmix envs predator_prey
     """
 
     id: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[ID]")] = ""
@@ -34,15 +34,22 @@ class Flags:
     """Print one JSON object."""
 
 
-def parse(arguments: Sequence[str]) -> Flags | envs_check.Flags:
+AnyFlags = Flags | envs_check.Flags | envs_dump_map.Flags
+
+
+def parse(arguments: Sequence[str]) -> AnyFlags:
     if arguments and arguments[0] == "check":
         return envs_check.parse(arguments[1:])
+    if arguments and arguments[0] == "dump-map":
+        return envs_dump_map.parse(arguments[1:])
     return command_line.parse(Flags, "envs", arguments)
 
 
-def run(flags: Flags | envs_check.Flags) -> int:
+def run(flags: AnyFlags) -> int:
     if isinstance(flags, envs_check.Flags):
         return envs_check.run(flags)
+    if isinstance(flags, envs_dump_map.Flags):
+        return envs_dump_map.run(flags)
     known = envs.registered()
     if not flags.id or (flags.id in FAMILIES and flags.id not in known):
         _list([env_id for env_id in known if not flags.id or env_id.startswith(f"{flags.id}/")], flags.json)

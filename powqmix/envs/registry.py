@@ -30,6 +30,7 @@ FAMILIES: dict[str, Row] = {
     "predator_prey": Row("powqmix.envs.predator_prey"),
     "skirmish": Row("powqmix.envs.skirmish", open_ended=True),
     "smac": Row("powqmix.envs.smac"),
+    "smacv2": Row("powqmix.envs.smacv2", open_ended=True),
 }
 
 

@@ -50,6 +50,14 @@ def generated_names() -> list[str]:
     return [f"10gen_{race}_{size}" for race in _RACES for size in _GENERATED_SIZES]
 
 
+def map_yaml(name: str) -> dict[str, Any]:
+    """A built-in map as it stands in YAML, in the form of a map file. Raises ValueError on another name."""
+    maps = _data("skirmish_maps.yaml")
+    if name not in maps:
+        raise ValueError(f"skirmish has no map {name!r}; there are: {', '.join(maps)}")
+    return dict(maps[name])
+
+
 def find_map(name: str, map_file: str = "") -> dict[str, Any]:
     """The map `name`, ready for the simulator: built in, generated, or read from `map_file`.
 

@@ -1,11 +1,13 @@
 """The process that plays the real game: `python -m powqmix.envs.smac_game FD LIFELINE`, started by GameProcess.
 
-It alone imports smac, pysc2 and their protobuf. It answers `open`, `reset` and `step` with arrays as bytes, and says
-when the game was restarted underneath: StarCraft2Env.step then returns (0, True, {}), which looks like a true end.
+It alone imports smac or smacv2, one of them, with pysc2 and their protobuf. It answers `open`, `reset` and `step` with
+arrays as bytes, `map` with the ground that is played on, and says when the game was restarted underneath:
+StarCraft2Env.step then returns (0, True, {}), which looks like a true end.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -20,11 +22,14 @@ import numpy as np
 class Game:
     """One StarCraft2Env, reset exactly once an episode: a second reset counts as a lost battle."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, package: str, options: dict[str, Any]) -> None:
         _parse_absl_flags()
-        from smac.env import StarCraft2Env  # type: ignore[import-not-found, unused-ignore]
-
-        self._env = StarCraft2Env(**options)
+        module = importlib.import_module(f"{package}.env")
+        if "capability_config" in options:
+            _seed_distributions(package, options["seed"])
+            self._env = module.StarCraftCapabilityEnvWrapper(**options)
+        else:
+            self._env = module.StarCraft2Env(**options)
         info = self._env.get_env_info()
         self.sizes = {name: int(info[name]) for name in ("n_agents", "n_actions", "obs_shape", "state_shape")}
         self.sizes["episode_limit"] = int(info["episode_limit"])
@@ -40,10 +45,18 @@ class Game:
             "ended": bool(terminated),
             # Without these the end was none: the game broke off.
             "won": info.get("battle_won"),
-            "dead_allies": info.get("dead_allies"),
-            "dead_enemies": info.get("dead_enemies"),
+            "fighters_left": sum(
+                unit.health > 0 and unit.unit_type != self._env.medivac_id for unit in self._env.agents.values()
+            ),
         }
         return self._see() | told
+
+    def map(self) -> dict[str, Any]:
+        """The ground, [x][y] with y to the north: whether a unit can stand there, and how high it is, 0 to 1."""
+        return {
+            "walkable": np.asarray(self._env.pathing_grid, bool).tolist(),
+            "height": np.asarray(self._env.terrain_height, float).tolist(),
+        }
 
     def _see(self) -> dict[str, Any]:
         avail = np.asarray(self._env.get_avail_actions(), np.uint8)
@@ -53,6 +66,13 @@ class Game:
             "avail": avail.tobytes(),
             "restarts": int(self._env.force_restarts),
         }
+
+
+def _seed_distributions(package: str, seed: int) -> None:
+    """Gives the generators of teams and places, which the package leaves unseeded, streams of `seed`."""
+    distributions = importlib.import_module(f"{package}.env.starcraft2.distributions")
+    streams = np.random.SeedSequence(seed)
+    distributions.default_rng = lambda: np.random.default_rng(streams.spawn(1)[0])
 
 
 def _parse_absl_flags() -> None:
@@ -82,12 +102,14 @@ def main() -> None:
             return
         try:
             if asked["question"] == "open":
-                game = Game(asked["options"])
+                game = Game(asked["package"], asked["options"])
                 answer: dict[str, Any] = game.sizes
             elif game is None:
                 raise RuntimeError("the game is not open")
             elif asked["question"] == "reset":
                 answer = game.reset()
+            elif asked["question"] == "map":
+                answer = game.map()
             else:
                 answer = game.step(asked["actions"])
         except Exception as error:  # whatever the game raises: it is told, and this process is ended

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import yaml
 
 from powqmix import envs
+from powqmix.cli.main import main
 from powqmix.envs.game_process import GameFailed
-from powqmix.envs.smac import Smac
-from powqmix.envs.smac_installation import NotInstalled, find_installation
+from powqmix.envs.smac_games import SmacGames
+from powqmix.envs.smac_installation import SMAC, NotInstalled, find_installation
 
 from .test_skirmish_sizes import SIZES
 
@@ -27,27 +29,33 @@ ROOT = Path(__file__).parents[2]
 
 
 class Fake:
-    """A folder with the fake package and a folder that looks like StarCraft II's, both in use."""
+    """A folder with the fake packages and a folder that looks like StarCraft II's, both in use."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.packages = folder / "packages"
         self.game = folder / "StarCraftII"
         self.log = folder / "log"
         self._monkeypatch = monkeypatch
-        package = self.packages / "smac" / "env" / "starcraft2"
-        package.mkdir(parents=True)
-        for place in (package, package.parent, package.parent.parent):
-            (place / "__init__.py").touch()
-        shutil.copy(Path(__file__).with_name("fake_smac.py"), package / "starcraft2.py")
-        (package.parent / "__init__.py").write_text("from smac.env.starcraft2.starcraft2 import StarCraft2Env\n")
+        self._package("smac", "StarCraft2Env")
+        self._package("smacv2", "StarCraft2Env, StarCraftCapabilityEnvWrapper")
         for build in ("Base69232", "Base75689"):
             (self.game / "Versions" / build).mkdir(parents=True)
         (self.game / "Maps" / "SMAC_Maps").mkdir(parents=True)
-        (self.game / "Maps" / "SMAC_Maps" / "3m.SC2Map").touch()
+        for name in ("3m", "32x32_flat"):
+            (self.game / "Maps" / "SMAC_Maps" / f"{name}.SC2Map").touch()
         monkeypatch.setenv("SC2PATH", str(self.game))
         monkeypatch.setenv("PYTHONPATH", f"{self.packages}:{ROOT}")
         monkeypatch.syspath_prepend(str(self.packages))
         self.wish()
+
+    def _package(self, name: str, classes: str) -> None:
+        package = self.packages / name / "env" / "starcraft2"
+        package.mkdir(parents=True)
+        for place in (package, package.parent, package.parent.parent):
+            (place / "__init__.py").touch()
+        shutil.copy(Path(__file__).with_name("fake_smac.py"), package / "starcraft2.py")
+        (package / "distributions.py").write_text("from numpy.random import default_rng\n")
+        (package.parent / "__init__.py").write_text(f"from {name}.env.starcraft2.starcraft2 import {classes}\n")
 
     def wish(self, **wish: Any) -> None:
         self._monkeypatch.setenv("FAKE_SMAC", json.dumps({"log": str(self.log), **wish}))
@@ -78,9 +86,9 @@ def gone(pid: int, seconds: float = 10.0) -> bool:
     return True
 
 
-def make(num_envs: int = 1, **options: Any) -> Smac:
-    env = envs.make("smac/3m", num_envs, seed=4, **options)
-    assert isinstance(env, Smac)
+def make(num_envs: int = 1, env_id: str = "smac/3m", **options: Any) -> SmacGames:
+    env = envs.make(env_id, num_envs, seed=4, **options)
+    assert isinstance(env, SmacGames)
     return env
 
 
@@ -305,11 +313,110 @@ def test_actor_counts_a_crash_as_aborted_and_plays_on(fake: Fake) -> None:
     player.close()
 
 
+# SMACv2 -------------------------------------------------------------------------------------------------------------
+
+
+# As published with the benchmark: obs_own_pos adds two numbers to an observation.
+@pytest.mark.parametrize(
+    "name, options, sizes",
+    [
+        ("10gen_terran_5v5", {}, (5, 11, 82, 120, 200)),
+        ("10gen_zerg_5v5", {}, (5, 11, 82, 120, 200)),
+        ("10gen_protoss_5v5", {}, (5, 11, 92, 130, 200)),
+        ("10gen_protoss_5v5", {"obs_own_pos": False}, (5, 11, 90, 130, 200)),
+        ("10gen_terran_5v5", {"conic_fov": True}, (5, 23, 84, 190, 200)),
+        ("10gen_terran_3v2", {"obs_last_action": True}, (3, 9, 4 + 2 * 8 + 2 * (8 + 9) + 6, 21 + 12 + 27, 200)),
+        ("10gen_zerg_3v2", {"state_last_action": False}, (3, 8, 42, 33, 200)),
+    ],
+)
+def test_sizes_of_generated_battles(name: str, options: dict[str, Any], sizes: tuple[int, ...]) -> None:
+    spec = envs.spec(f"smacv2/{name}", **options)
+    assert (spec.n_agents, spec.n_actions, spec.obs_size, spec.state_size, spec.episode_limit) == sizes
+    assert spec.has_win
+    assert "not installed" in spec.version
+
+
+def test_generated_battle_is_played_with_seeded_teams(fake: Fake) -> None:
+    fake.wish(length=2)
+    for _ in range(2):
+        env = make(2, "smacv2/10gen_terran_3v4", surrounded_share=0.25, prob_obs_enemy=0.0)
+        assert env.spec.version == "smacv2, StarCraft II 4.10, difficulty 7"
+        env.reset()
+        for _ in range(2):
+            env.step(walk(2))
+        assert env.battle_won.all()
+        env.close()
+    teams = fake.calls("team")
+    assert len(teams) == 8
+    assert sorted(teams[:4]) == sorted(teams[4:])  # the same seed, the same teams
+    assert len(set(teams[:4])) == 4
+    config = json.loads(fake.calls("config")[0].partition(" ")[2])
+    assert (config["n_units"], config["n_enemies"]) == (3, 4)
+    assert config["team_gen"]["unit_types"] == ["marine", "marauder", "medivac"]
+    assert config["start_positions"]["p"] == 0.25
+    opened = fake.calls("open")[0]
+    assert opened.startswith("open 10gen_terran 7 ['capability_config', 'conic_fov', ")
+    assert "surrounded_share" not in opened
+    assert "timeout" not in opened
+
+
+def test_side_of_medivacs_alone_has_lost(fake: Fake) -> None:
+    fake.wish(outcome="lost", dead=1, kinds=[1, 2, 2], length=2)  # both medivacs live
+    env = make(1, "smacv2/10gen_terran_3v4")
+    env.reset()
+    env.step(walk())
+    env.step(walk())
+    assert (env.terminated[0], env.truncated[0], env.battle_won[0]) == (1, 0, 0)
+    fake.wish(outcome="lost", dead=1, kinds=[1, 1, 2], length=2)  # a marine could go on fighting
+    env.close()
+    env.reset()
+    env.step(walk())
+    with pytest.raises(GameFailed, match="it broke off after 2 steps: nobody had won"):
+        env.step(walk())
+
+
+@pytest.mark.parametrize("name", ["10gen_orc_5v5", "10gen_terran", "3m", "10gen_zerg_0v5"])
+def test_unknown_generated_battle_is_told(name: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown environment 'smacv2/{name}'; wanted smacv2/10gen_<race>_<N>v<M>"):
+        envs.spec(f"smacv2/{name}")
+
+
+@pytest.mark.parametrize("name, value", [("prob_obs_enemy", 1.5), ("surrounded_share", -0.1), ("num_fov_actions", 0)])
+def test_option_out_of_its_range_is_told(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"smacv2: {name} must be .*, got {value}"):
+        envs.spec("smacv2/10gen_zerg_5v5", **{name: value})
+
+
+# The ground ---------------------------------------------------------------------------------------------------------
+
+
+def test_ground_of_the_game_becomes_a_map_file_that_skirmish_plays(fake: Fake, tmp_path: Path, capsys: Any) -> None:
+    out = tmp_path / "3m.yaml"
+    assert main(["envs", "dump-map", "smac/3m", "--out", str(out)]) == 0
+    assert f"--env skirmish/3m --set env.map_file={out}" in capsys.readouterr().out
+    rows = yaml.safe_load(out.read_text())["terrain"]
+    wall, high, low = "#" * 32, "2" * 32, "1" * 32
+    assert rows[:8] == [wall] * 8  # north first
+    assert rows[8:16] == [high] * 8
+    assert rows[16:18] == ["1111" + "^" * 24 + "1111"] * 2
+    assert rows[18:24] == [low] * 6
+    env = envs.make("skirmish/3m", map_file=str(out))
+    env.reset()
+    assert (env.spec.n_agents, env.spec.episode_limit) == (3, 60)
+
+
+def test_only_real_maps_are_dumped(capsys: Any) -> None:
+    assert main(["envs", "dump-map", "skirmish/3m"]) == 2
+    assert "dump-map reads real maps, smac/<map>, got 'skirmish/3m'" in capsys.readouterr().err
+    assert main(["envs", "dump-map", "smac/3m"]) == 2
+    assert "smac: the Python package is not installed" in capsys.readouterr().err
+
+
 # Installation -------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_installed_is_found(fake: Fake) -> None:
-    found = find_installation("3m")
+    found = find_installation("3m", SMAC)
     assert (found.path, found.build, found.version) == (fake.game, "75689", "4.10")
 
 

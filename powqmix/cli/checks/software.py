@@ -9,6 +9,8 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
+from powqmix.envs.smac_installation import SMAC, SMACV2, NotInstalled, require_package
+
 from .finding import MISSING, OK, WRONG, Finding, output
 
 # Import names where they differ from those of the packages.
@@ -71,7 +73,7 @@ def _missing(name: str, looked_for: str, remedy: str) -> Finding:
 
 
 def starcraft() -> list[Finding]:
-    """StarCraft II and its Python side, for the environments smac/<map> only."""
+    """StarCraft II and its Python side, for the environments smac/<map> and smacv2/<map> only."""
     place = Path(os.environ.get("SC2PATH", "~/StarCraftII")).expanduser()
     versions = sorted(path.name for path in (place / "Versions").glob("Base*"))
     remedy = "install StarCraft II 4.10 and set SC2PATH to its folder; needed for smac/<map> only"
@@ -81,9 +83,11 @@ def starcraft() -> list[Finding]:
         found = [Finding("StarCraft II", WRONG, f"SC2PATH is {place}, which has no Versions/Base*", remedy)]
     else:
         found = [Finding("StarCraft II", MISSING, f"not in {place}, and SC2PATH is not set", remedy)]
-    try:
-        found.append(Finding("smac", OK, metadata.version("smac")))
-    except metadata.PackageNotFoundError:
-        remedy = "pip install git+https://github.com/oxwhirl/smac.git; needed for smac/<map> only"
-        found.append(Finding("smac", MISSING, "the Python package is not installed", remedy))
+    for package in (SMAC, SMACV2):
+        try:
+            require_package(package)
+        except NotInstalled as error:
+            found.append(Finding(package.name, MISSING, str(error), f"needed for {package.name}/<map> only"))
+        else:
+            found.append(Finding(package.name, OK, metadata.version(package.name)))
     return found
