@@ -72,7 +72,7 @@ def _seed_distributions(package: str, seed: int) -> None:
     """Gives the generators of teams and places, which the package leaves unseeded, streams of `seed`."""
     distributions = importlib.import_module(f"{package}.env.starcraft2.distributions")
     streams = np.random.SeedSequence(seed)
-    distributions.default_rng = lambda: np.random.default_rng(streams.spawn(1)[0])
+    vars(distributions)["default_rng"] = lambda: np.random.default_rng(streams.spawn(1)[0])
 
 
 def _parse_absl_flags() -> None:
