@@ -22,7 +22,7 @@ from rich.text import Text
 from powqmix.files import read_json
 from powqmix.process import PARENT_VARIABLE, RUNS_VARIABLE
 
-from .display import count, duration, progress, tested
+from .display import count, duration, progress, tested, value
 from .experiment_file import PlannedRun
 
 POLL_S = 0.1
@@ -51,12 +51,13 @@ class Going:
     started: float
 
     def share(self) -> tuple[float, str]:
-        """How far it is, 0 to 1, and its last test."""
+        """How far it is, 0 to 1, and its last test and speed."""
         status = read_json(self.run.path / "status.json")
         if not status:
             return 0.0, "starting"
         done, total, _ = progress(status)
-        return min(1.0, done / max(total, 1)), f"test {tested(status)}"
+        speed = value(status.get("updates_per_second"), ".1f")
+        return min(1.0, done / max(total, 1)), f"test {tested(status)}  {speed} updates/s"
 
 
 class Schedule:
