@@ -175,6 +175,6 @@ class Schedule:
         for going, (share, test) in zip(self._going, shares):
             body.add_row(
                 Text(going.run.name, style="dim"), ProgressBar(total=1.0, completed=share, width=20),
-                f"{100 * share:.0f} %", test, duration(time.monotonic() - going.started),
+                f"{100 * share:.0f} %", Text(test, no_wrap=True), duration(time.monotonic() - going.started),
             )  # fmt: skip
         return Group(head, body)

@@ -18,7 +18,7 @@ from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUS
 
 from . import rundir
 from .devices import precision_note, resolve_device
-from .display import duration
+from .display import count, duration
 from .experiment_file import PlannedRun
 from .experiment_runs import Schedule, command_of
 from .launch_flags import DEFAULT_ENV, Flags, check_resumable
@@ -121,7 +121,7 @@ def share_actors(group: SeedGroup, runs: Sequence[SeedRun]) -> dict[int, int]:
         share, rest = divmod(total, len(waiting))
         shares = [max(1, share + (place < rest)) for place in range(len(waiting))]
     configuration.settle_actors(config, shares[0])  # raises where the run would
-    return {planned.seed: count for planned, count in zip(waiting, shares)}
+    return {planned.seed: share for planned, share in zip(waiting, shares)}
 
 
 # -- What is shown -----------------------------------------------------------------------------------------------------
@@ -144,9 +144,10 @@ def _conclude(console: Console, group: SeedGroup, summary: dict[str, Any]) -> No
             continue
         bounds = "" if interval is None else f", 95 % [{interval[0]:.3f}, {interval[1]:.3f}]"
         console.print(f"{name} {mean:.3f}{bounds}, mean of {summary['runs_done']} runs", markup=False)
-    took = duration(summary["wall_time_s"])
+    played = f"{count(summary['env_steps'])} steps, {count(summary['updates'])} updates in all"
+    took = f"the longest took {duration(summary['wall_time_s'])}"
     console.print(
-        f"{summary['status']}: {summary['runs_done']} of {len(group.seeds)} runs done in {took}", markup=False
+        f"{summary['status']}: {summary['runs_done']} of {len(group.seeds)} runs; {played}; {took}", markup=False
     )
     if summary["runs_done"] < len(group.seeds):
         console.print(f"go on with them:  powqmix-launch --resume --run-dir {group.path}", markup=False)

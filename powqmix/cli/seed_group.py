@@ -25,6 +25,10 @@ class SeedRun(PlannedRun):
     """A run of the group. One that is done is unfinished again where more steps or updates are asked for."""
 
     @property
+    def name(self) -> str:
+        return f"seed {self.seed}"
+
+    @property
     def state(self) -> str:
         state = super().state
         if state != "done":
