@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that wants a CUDA device, in one command and under eight minutes: build, the ops' tests on the device,
-# compute-sanitizer on every kernel, the benchmarks of the kernels and of a learner's update.
+# Everything that wants a CUDA device, in one command and under nine minutes: build, the ops' tests on the device,
+# compute-sanitizer on every kernel, the benchmarks of the kernels, of the GRU and of a learner's update.
 #
 #     benchmarks/gpu.sh [FOLDER]      results go to FOLDER (default: benchmarks/results/gpu)
 #
@@ -47,7 +47,7 @@ capability="$("$python" -c 'import torch; print("%d%d" % torch.cuda.get_device_c
 step build 150 env POWQMIX_CUDA=ON POWQMIX_CUDA_ARCHITECTURES="$capability" "$python" setup.py -q build_ext --inplace
 "$python" -c 'from powqmix import _C; assert _C.with_cuda' || stop "the build failed: see $out/build.txt"
 
-step tests 90 "$python" -m pytest -q -m gpu -p no:cacheprovider tests/ops/test_ops.py
+step tests 90 "$python" -m pytest -q -m gpu -p no:cacheprovider tests/ops/test_ops.py tests/ops/test_gru_fused.py
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
     step "$tool" 45 compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" -m tests.ops.every_kernel
@@ -56,6 +56,7 @@ else
   echo "== compute-sanitizer is not on the PATH: memcheck and racecheck were NOT run" | tee "$out/memcheck.txt"
 fi
 step kernels 100 "$python" benchmarks/kernels.py --device cuda --seconds 0.3 --json "$out/kernels.json"
+step gru 30 "$python" benchmarks/gru.py --device cuda --repeats 20 --json "$out/gru.json"
 step update 40 "$python" benchmarks/update.py --device cuda --seconds 3 --json "$out/update.json"
 
 ((${#failed[@]} == 0)) || stop "failed: ${failed[*]}; see $out"

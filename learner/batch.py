@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import numpy.typing as npt
 import powqmix._C as _C
 import torch
 
+from powqmix.process import available_cores
 from powqmix.types import Array, EpisodeBatch, EpisodeSchema
 
 from .duplicates import MAX_EPISODE_BYTES, distinct
@@ -38,7 +37,7 @@ def bucket_length(steps: int, episode_limit: int) -> int:
 
 def default_threads() -> int:
     """Threads for decoding: one for each core this process may use, at most 8, which fill the memory's bandwidth."""
-    return min(8, len(os.sched_getaffinity(0)))
+    return min(8, available_cores())
 
 
 class BatchBuffers:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from powqmix.config import ConfigError
+from powqmix.process import runs_here
 from powqmix.types import EpisodeSchema
 
 from .replay_layout import required_bytes
@@ -66,12 +67,12 @@ def _run_key(run_dir: Path) -> str:
 
 
 def _room(folder: Path) -> int:
-    """Bytes that a ring in `folder` may take."""
+    """Bytes that a ring in `folder` may take; runs that were started together have equal parts of what is free."""
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
     if not _is_memory(folder):
-        return int(_DISK_SHARE * free)
-    return int(_MEMORY_SHARE * min(free, psutil.virtual_memory().available, _group_memory_left()))
+        return int(_DISK_SHARE * free / runs_here())
+    return int(_MEMORY_SHARE * min(free, psutil.virtual_memory().available, _group_memory_left()) / runs_here())
 
 
 def _is_memory(folder: Path) -> bool:

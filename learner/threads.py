@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from powqmix.config import Config
+from powqmix.process import available_cores
 from powqmix.types import EnvSpec
 
 WORTH_SPLITTING = 4096  # rows of a batch: below, the matrices are too small
@@ -19,5 +18,4 @@ def threads_for(config: Config, spec: EnvSpec, busy_actors: float) -> int:
     if config.threads:
         return config.threads
     rows = config.training.batch_size * (spec.episode_limit + 1) * spec.n_agents
-    cores = len(os.sched_getaffinity(0))
-    return max(1, cores - round(busy_actors)) if rows >= WORTH_SPLITTING else 1
+    return max(1, available_cores() - round(busy_actors)) if rows >= WORTH_SPLITTING else 1

@@ -19,6 +19,18 @@ ACTOR_NICENESS = 5
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 PARENT_VARIABLE = "POWQMIX_PARENT"  # pid of the launcher, in the environment of what it starts
+RUNS_VARIABLE = "POWQMIX_RUNS"  # how many runs share this machine, told by whoever started them
+
+
+def runs_here() -> int:
+    """How many runs share this machine's cores and memory; 1 unless whoever started them says otherwise."""
+    told = os.environ.get(RUNS_VARIABLE, "")
+    return max(1, int(told)) if told.isdecimal() else 1
+
+
+def available_cores() -> int:
+    """Cores that a run may count on: those this process may use, or its share of them; one at least."""
+    return max(1, len(os.sched_getaffinity(0)) // runs_here())
 
 
 def give_way() -> None:

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "bindings/bindings.h"
+#include "powqmix/gru.h"
 
 namespace py = pybind11;
 
@@ -114,12 +115,31 @@ HeadInputs head_inputs(const std::array<Address, 8>& a) {
                                        in(inputs[3]), in(inputs[4]), out(outputs[0]), out(outputs[1]),       \
                                        out(outputs[2]), out(outputs[3]), runner);                            \
       },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "gru_forward",                                                                                  \
+      [](std::array<int, 3> s, int hidden, bool keep, std::array<Address, 3> i, std::array<Address, 2> o,    \
+         Runner runner) {                                                                                    \
+        device::gru_forward(                                                                                 \
+            hidden, {{s[0], s[1], s[2]}, in(i[0]), in(i[1]), in(i[2]), out(o[0]), out(o[1]), keep}, runner); \
+      },                                                                                                     \
+      unlocked);                                                                                             \
+  m.def(                                                                                                     \
+      prefix "gru_backward",                                                                                 \
+      [](std::array<int, 3> s, int hidden, std::array<Address, 5> i, std::array<Address, 2> o,               \
+         Runner runner) {                                                                                    \
+        device::gru_backward(                                                                                \
+            hidden,                                                                                          \
+            {{s[0], s[1], s[2]}, in(i[0]), in(i[1]), in(i[2]), in(i[3]), in(i[4]), out(o[0]), out(o[1])},    \
+            runner);                                                                                         \
+      },                                                                                                     \
       unlocked)
 
 }  // namespace
 
 void bind_ops(py::module_& m) {
   m.attr("most_actions") = kMostActions;
+  m.def("gru_takes", gru_takes);
   const auto unlocked = py::call_guard<py::gil_scoped_release>();
   POWQMIX_BIND(cpu, "cpu_");
 #ifdef POWQMIX_WITH_CUDA

@@ -97,7 +97,9 @@ def run(flags: Flags) -> int:
 
 
 def _train(experiment: Experiment, flags: Flags, actors: int) -> int:
-    schedule = Schedule(experiment.runs, jobs=flags.jobs, actors=actors, device=flags.device)
+    schedule = Schedule(
+        experiment.runs, jobs=flags.jobs, command=lambda planned: command_of(planned, actors, flags.device)
+    )
     if not schedule.run():
         print("interrupted; the same command goes on with it", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -1,4 +1,4 @@
-"""The runs of an experiment as `powqmix launch` processes: k at a time, shown while they go, drained on Ctrl-C."""
+"""Planned runs as `powqmix launch` processes: k at a time, shown while they go, drained on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import IO
@@ -20,8 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from powqmix.files import read_json
+from powqmix.process import PARENT_VARIABLE, RUNS_VARIABLE
 
-from .display import count, duration, progress, tested
+from .display import count, duration, progress, tested, value
 from .experiment_file import PlannedRun
 
 POLL_S = 0.1
@@ -50,30 +51,43 @@ class Going:
     started: float
 
     def share(self) -> tuple[float, str]:
-        """How far it is, 0 to 1, and its last test."""
+        """How far it is, 0 to 1, and its last test and speed."""
         status = read_json(self.run.path / "status.json")
         if not status:
             return 0.0, "starting"
         done, total, _ = progress(status)
-        return min(1.0, done / max(total, 1)), f"test {tested(status)}"
+        speed = value(status.get("updates_per_second"), ".1f")
+        return min(1.0, done / max(total, 1)), f"test {tested(status)}  {speed} updates/s"
 
 
 class Schedule:
-    """Starts the runs in their order, at most `jobs` at once. Main thread only: it takes over SIGINT and SIGTERM."""
+    """Starts the runs in their order, at most `jobs` at once, each by `command`, the arguments of `powqmix`.
 
-    def __init__(self, runs: Sequence[PlannedRun], *, jobs: int, actors: int, device: str | None) -> None:
+    Main thread only: it takes over SIGINT, SIGTERM and SIGHUP. Runs that go at the same time are told how many they
+    are, and each takes its part of the cores and of the memory. `title` stands in the panel.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[PlannedRun],
+        *,
+        jobs: int,
+        command: Callable[[PlannedRun], list[str]],
+        title: str = "experiment",
+        console: Console | None = None,
+    ) -> None:
         self._waiting = deque(run for run in runs if run.state != "done")
-        self._jobs, self._actors, self._device = jobs, actors, device
+        self._jobs, self._command, self._title = max(1, min(jobs, len(self._waiting))), command, title
         self._total, self._done = len(runs), len(runs) - len(self._waiting)
         self._going: list[Going] = []
         self._interrupts = 0
         self._began, self._line_at = time.monotonic(), time.monotonic()
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.failed: list[PlannedRun] = []
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.failed: list[tuple[PlannedRun, int]] = []  # with their exit codes
 
     def run(self) -> bool:
         """Until all runs have ended. False if it was interrupted: what ran has saved itself and can go on."""
-        before = {n: signal.signal(n, self._on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+        before = {n: signal.signal(n, self._on_signal) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             if self._console.is_terminal and not os.environ.get("NO_LIVE"):
                 with Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._panel):
@@ -98,15 +112,16 @@ class Schedule:
             self._tell()
 
     def _start(self, run: PlannedRun) -> None:
-        arguments = command_of(run, self._actors, self._device)
+        arguments = self._command(run)
         log = run.path.with_suffix(".log")
         log.parent.mkdir(parents=True, exist_ok=True)
         self._say(f"{'resumed' if run.state == 'unfinished' else 'started'}: {run.name}")
         stream = log.open("ab")
+        environment = os.environ | {PARENT_VARIABLE: str(os.getpid()), RUNS_VARIABLE: str(self._jobs)}
         # A session of its own: Ctrl-C comes to the run from here, once.
         process = subprocess.Popen(
             [sys.executable, "-m", "powqmix", *arguments],
-            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment, start_new_session=True,
         )  # fmt: skip
         self._going.append(Going(run, process, stream, time.monotonic()))
         for _ in range(self._interrupts):  # that came while it was started
@@ -122,7 +137,7 @@ class Schedule:
         elif self._interrupts:
             self._say(f"saved: {run.name}, {count(summary.get('updates'))} updates")
         else:
-            self.failed.append(run)
+            self.failed.append((run, going.process.returncode))
             log = run.path.with_suffix(".log")
             words = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
             self._say(f"failed with exit code {going.process.returncode}: {run.name}; the end of {log}:")
@@ -151,7 +166,7 @@ class Schedule:
         shares = [going.share() for going in self._going]
         done = self._done + sum(share for share, _ in shares)
         head = Table.grid(padding=(0, 2))
-        title = "saving" if self._interrupts else "experiment"
+        title = "saving" if self._interrupts else self._title
         head.add_row(
             Text(title, style="bold"), ProgressBar(total=self._total, completed=done, width=36),
             f"{self._done} of {self._total} runs", duration(time.monotonic() - self._began),
@@ -160,6 +175,6 @@ class Schedule:
         for going, (share, test) in zip(self._going, shares):
             body.add_row(
                 Text(going.run.name, style="dim"), ProgressBar(total=1.0, completed=share, width=20),
-                f"{100 * share:.0f} %", test, duration(time.monotonic() - going.started),
+                f"{100 * share:.0f} %", Text(test, no_wrap=True), duration(time.monotonic() - going.started),
             )  # fmt: skip
         return Group(head, body)

@@ -21,6 +21,7 @@ from powqmix.types import EnvSpec
 from powqmix.version import __version__
 
 RUNS = Path("runs")
+GROUP = "group.json"  # in the folder of runs that were started together (launch_seeds.py)
 PACKAGES = ("torch", "numpy", "pyzmq", "msgspec")
 
 
@@ -45,31 +46,48 @@ class RunDirectory:
         os.close(self._descriptor)
 
 
-def default_name(config: Config) -> str:
-    """env-algorithm-sSEED-time, safe as a folder's name."""
+def default_name(config: Config, seeds: int = 1) -> str:
+    """env-algorithm-sSEED-time, or sFIRST-LAST of several seeds: safe as a folder's name."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return f"{config.env_id.replace('/', '-')}-{config.algorithm}-s{config.seed}-{stamp}"
+    last = f"-{config.seed + seeds - 1}" if seeds > 1 else ""
+    return f"{config.env_id.replace('/', '-')}-{config.algorithm}-s{config.seed}{last}-{stamp}"
+
+
+def is_group(path: Path) -> bool:
+    """Whether `path` holds runs that were started together."""
+    return (path / GROUP).exists()
 
 
 def create(path: Path, config: Config, spec: EnvSpec) -> RunDirectory:
     """A new run folder with config.yaml and run.json. Raises ConfigError where there is a run already."""
-    if (path / "config.yaml").exists():
-        if _in_use(path):
-            return RunDirectory(path)  # raises, naming the owner
-        raise ConfigError(
-            f"{path} holds a run already; go on with it by --resume --run-dir {path}, or choose another --name"
-        )
-    if path.exists() and any(path.iterdir()):
-        raise ConfigError(f"{path} is not empty and holds no run; choose another --run-dir")
-    try:
-        (path / "logs").mkdir(parents=True)
-        (path / "checkpoints").mkdir()
-    except OSError as error:
-        raise ConfigError(f"cannot make the run directory {path}: {error.strerror}; choose another --run-dir") from None
-    run = RunDirectory(path)
+    run = _make(path, "logs", "checkpoints")
     configuration.save(config, path / "config.yaml")
     write_json(path / "run.json", describe(config, spec))
     return run
+
+
+def create_group(path: Path) -> RunDirectory:
+    """A new folder for runs that start together. Raises ConfigError where there are runs already."""
+    return _make(path)
+
+
+def _make(path: Path, *folders: str) -> RunDirectory:
+    if (path / "config.yaml").exists() or is_group(path):
+        if _in_use(path):
+            return RunDirectory(path)  # raises, naming the owner
+        raise ConfigError(
+            f"{path} holds {'runs' if is_group(path) else 'a run'} already; go on by --resume --run-dir {path}, or "
+            "choose another --name"
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"{path} is not empty and holds no run; choose another --run-dir")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in folders:
+            (path / folder).mkdir()
+    except OSError as error:
+        raise ConfigError(f"cannot make the run directory {path}: {error.strerror}; choose another --run-dir") from None
+    return RunDirectory(path)
 
 
 def reopen(path: Path, config: Config) -> RunDirectory:
@@ -96,12 +114,12 @@ def _in_use(path: Path) -> bool:
 
 
 def find_resumable(given: Path | None) -> Path:
-    """The run to go on with: `given`, or the newest below runs/."""
+    """The run, or the group of runs, to go on with: `given`, or the newest below runs/."""
     if given is not None:
-        if not (given / "config.yaml").exists():
+        if not (given / "config.yaml").exists() and not is_group(given):
             raise ConfigError(f"{given} holds no run (no config.yaml); give the folder that the run printed")
         return given
-    runs = sorted(RUNS.glob("*/config.yaml"), key=lambda p: p.stat().st_mtime)
+    runs = sorted([*RUNS.glob("*/config.yaml"), *RUNS.glob(f"*/{GROUP}")], key=lambda p: p.stat().st_mtime)
     if not runs:
         raise ConfigError(f"nothing to resume below {RUNS.resolve()}; name the folder with --run-dir")
     return runs[-1].parent

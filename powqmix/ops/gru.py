@@ -1,11 +1,13 @@
 """gru_sequence: torch.nn.GRU's function over whole sequences.
 
 On the CPU a C++ kernel takes tiles of rows through all steps while they and the weights stay in the cache; on CUDA it
-is cuDNN's. The agent of a batch with few rows is a single call of another kernel (ops/agent.py) and does not come here.
+is cuDNN's, or with POWQMIX_GRU=fused in the environment our own (ops/gru_fused.py). The agent of a batch with few rows
+is a single call of another kernel (ops/agent.py) and does not come here.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -13,13 +15,15 @@ from torch import Tensor
 
 import powqmix._C as _C
 
+from . import gru_fused
 from .kernels import direct
 
+VARIABLE = "POWQMIX_GRU"  # of the environment: which kernel CUDA tensors go to where a call does not say
 ROWS_PER_THREAD = 2048  # rows times steps below which another thread costs more than it takes over
 
 
 def gru_sequence(
-    x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
+    x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, *, fused: bool | None = None
 ) -> tuple[Tensor, Tensor]:
     """x [R, T, I], h0 [R, H], w_ih [3H, I], w_hh [3H, H], b_ih and b_hh [3H] -> out [R, T, H], h_last [R, H].
 
@@ -28,9 +32,13 @@ def gru_sequence(
     dtype of x and h0, or are float32 where those are bfloat16: products are then of numbers rounded to bfloat16, and
     sums and the weights' gradients float32. On the CPU both have a kernel (bfloat16 where the processor has
     instructions for it), which uses torch.get_num_threads() threads and gives the same bits with any number of them.
-    Raises ValueError naming the tensor.
+
+    fused: True takes the fused CUDA kernels, and emulates them on CPU tensors, slowly; False never does; None does on
+    CUDA where POWQMIX_GRU=fused and the inputs allow it. Raises ValueError naming the tensor, or why True cannot be.
     """
     _check(x, h0, w_ih, w_hh, b_ih, b_hh)
+    if _takes_fused(x, h0, w_ih, fused):
+        return _by_fused(x, h0, w_ih, w_hh, b_ih, b_hh)
     native = x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _C.has_bfloat16())
     if x.is_cuda or not native or w_ih.dtype != torch.float32:
         return _by_library(x, h0, *(weight.to(x.dtype) for weight in (w_ih, w_hh, b_ih, b_hh)))
@@ -39,8 +47,34 @@ def gru_sequence(
         out: Tensor = _GruSequence.apply(rows, h0, w_ih, w_hh, b_ih, b_hh)  # type: ignore[no-untyped-call]
     else:
         out = _op(rows, h0, w_ih, w_hh, b_ih, b_hh)[0]
+    return _results(x, h0, out)
+
+
+def _results(x: Tensor, h0: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """out [B, T, N, H] in the form of x, and its last step."""
     last = out[:, -1].flatten(0, 1) if x.shape[1] else h0
     return (out if x.dim() == 4 else out.squeeze(2)), last
+
+
+def _takes_fused(x: Tensor, h0: Tensor, w_ih: Tensor, fused: bool | None) -> bool:
+    if fused is None:
+        return x.is_cuda and chosen() == "fused" and direct() and not gru_fused.reason_against(x, h0, w_ih)
+    if fused and (reason := gru_fused.reason_against(x, h0, w_ih)):
+        raise ValueError(f"the fused GRU cannot take this: {reason}; or leave fused out")
+    return fused
+
+
+def chosen() -> str:
+    """What the environment says: "cudnn", the default, or "fused". Raises ValueError on anything else."""
+    value = os.environ.get(VARIABLE) or "cudnn"
+    if value not in ("cudnn", "fused"):
+        raise ValueError(f"{VARIABLE} must be cudnn or fused, got {value!r}; unset it for cudnn")
+    return value
+
+
+def _by_fused(x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor]:
+    rows = x if x.dim() == 4 else x.unsqueeze(2)
+    return _results(x, h0, gru_fused.FusedGru.apply(rows, h0, w_ih, w_hh, b_ih, b_hh))  # type: ignore[no-untyped-call]
 
 
 def _by_library(x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor]:

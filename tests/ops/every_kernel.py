@@ -9,9 +9,13 @@ import dataclasses
 
 import torch
 
+from powqmix import ops
+
 from .cases import NAMES, make
+from .gru_cases import exact_results, gru_inputs
 
 SIZES = ((1, 1, 1, 1), (3, 33, 5, 7), (2, 300, 3, 64), (2, 5, 27, 36), (5, 9, 2, 129))
+GRU_SIZES = ((1, 1, 5, 32), (33, 7, 19, 64), (13, 9, 3, 128))  # R, T, I, H
 
 
 def main() -> None:
@@ -27,8 +31,20 @@ def main() -> None:
                 wanted = (*wanted, *case.gradients(exact=False))
             for got, exact in zip(found, wanted, strict=True):
                 torch.testing.assert_close(got.cpu(), exact, rtol=1e-4, atol=1e-4)
+    for rows, steps, inputs, hidden in GRU_SIZES:
+        fused_gru(rows, steps, inputs, hidden)
     torch.cuda.synchronize()
     print("every kernel ran")
+
+
+def fused_gru(rows: int, steps: int, inputs: int, hidden: int) -> None:
+    exact, leaves = gru_inputs(rows, steps, inputs, hidden)
+    d_out, d_last = torch.randn(rows, steps, hidden), torch.randn(rows, hidden)
+    leaves_there = [t.detach().cuda().requires_grad_() for t in leaves]
+    out, last = ops.gru_sequence(*leaves_there, fused=True)
+    found = (out, last, *torch.autograd.grad((out, last), leaves_there, (d_out.cuda(), d_last.cuda())))
+    for got, wanted in zip(found, exact_results(exact, leaves, d_out, d_last), strict=True):
+        torch.testing.assert_close(got.cpu().double(), wanted, rtol=1e-4, atol=1e-3)
 
 
 if __name__ == "__main__":

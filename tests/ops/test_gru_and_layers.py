@@ -18,22 +18,10 @@ from powqmix.ops import gru as gru_module
 from powqmix.ops import mixers
 from powqmix.types import PolicySpec
 
+from .gru_cases import close, exact_results, gru_inputs
+
 ROOT = Path(__file__).parents[2]
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (33, 7, 19, 33), (129, 3, 8, 16), (25, 33, 64, 64)]  # R, T, I, H
-
-
-def close(got: torch.Tensor, wanted: torch.Tensor) -> None:
-    torch.testing.assert_close(
-        got.double(), wanted, rtol=2e-5, atol=2e-5 * max(1e-3, float(wanted.detach().abs().max()))
-    )
-
-
-def gru_inputs(rows: int, steps: int, inputs: int, hidden: int) -> tuple[nn.GRU, list[torch.Tensor]]:
-    """torch's GRU in float64, and x, h0 and its parameters in float32 with gradients."""
-    torch.manual_seed(0)
-    exact = nn.GRU(inputs, hidden, batch_first=True).double()
-    tensors = (torch.randn(rows, steps, inputs), torch.randn(rows, hidden), *exact.parameters())
-    return exact, [t.float().detach().requires_grad_() for t in tensors]
 
 
 @pytest.mark.parametrize(("rows", "steps", "inputs", "hidden"), SIZES)
@@ -41,15 +29,9 @@ def test_gru_sequence_is_torchs_gru_and_so_are_its_gradients(rows: int, steps: i
     exact, leaves = gru_inputs(rows, steps, inputs, hidden)
     d_out, d_last = torch.randn(rows, steps, hidden), torch.randn(rows, hidden)
     out, last = ops.gru_sequence(*leaves)
-    exact_x, exact_h0 = (t.detach().double().requires_grad_() for t in leaves[:2])
-    exact_out, exact_last = exact(exact_x, exact_h0.unsqueeze(0))
-    close(out, exact_out)
-    close(last, exact_last.squeeze(0))
     gradients = torch.autograd.grad((out * d_out).sum() + (last * d_last).sum(), leaves)
-    wanted = torch.autograd.grad(
-        (exact_out * d_out).sum() + (exact_last.squeeze(0) * d_last).sum(), [exact_x, exact_h0, *exact.parameters()]
-    )
-    for got, right in zip(gradients, wanted, strict=True):
+    wanted = exact_results(exact, leaves, d_out, d_last)
+    for got, right in zip((out, last, *gradients), wanted, strict=True):
         close(got, right)
 
 
