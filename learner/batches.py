@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from typing import Protocol
 
@@ -91,7 +90,7 @@ class _Lane:
         with self.copies.copying():
             for name, tensor in tensors.items():
                 tensor.copy_(getattr(batch, name), non_blocking=True)
-        return dataclasses.replace(batch, **tensors)
+        return EpisodeBatch(**tensors, filled_count=batch.filled_count, lengths=batch.lengths)
 
 
 class DeviceBatches:

@@ -21,7 +21,8 @@ class CopyStream:
         if self._device is not None:
             with torch.cuda.device(self._device):
                 self._stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-                self._released, self._arrived = torch.cuda.Event(), torch.cuda.Event()
+                self._released: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                self._arrived: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.release()
 
     def release(self) -> None:

@@ -339,8 +339,10 @@ def _coerce(key: str, wanted: Any, value: Any) -> Any:
         return dict(value)
     if wanted is bool and isinstance(value, bool):
         return value
-    if wanted is str and isinstance(value, (str, bool)):
-        return {True: "on", False: "off"}.get(value, value)  # YAML's reading of these two words, where they are words
+    if wanted is str and isinstance(value, bool):
+        return "on" if value else "off"  # YAML takes these two words for truth values
+    if wanted is str and isinstance(value, str):
+        return value
     if wanted in (int, float) and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
             number = float(value)

@@ -1,4 +1,4 @@
-"""Runs every op on CUDA once, forward and backward, at odd sizes, and compares: for compute-sanitizer.
+"""Runs every kernel on CUDA once, forward and backward, at odd sizes, and compares: for compute-sanitizer.
 
 compute-sanitizer --tool memcheck python -m tests.ops.every_kernel
 """
@@ -9,6 +9,9 @@ import dataclasses
 
 import torch
 
+from powqmix.types import EnvSpec, episode_schema
+
+from ..learner.decoding import check_decoding
 from .cases import NAMES, make
 
 SIZES = ((1, 1, 1, 1), (3, 33, 5, 7), (2, 300, 3, 64), (2, 5, 27, 36), (5, 9, 2, 129))
@@ -27,6 +30,8 @@ def main() -> None:
                 wanted = (*wanted, *case.gradients(exact=False))
             for got, exact in zip(found, wanted, strict=True):
                 torch.testing.assert_close(got.cpu(), exact, rtol=1e-4, atol=1e-4)
+    for rows, agents, actions, dtype in ((1, 1, 1, "float16"), (5, 3, 9, "float32"), (4, 7, 257, "float16")):
+        check_decoding("cuda", episode_schema(EnvSpec("game", agents, actions, 13, 7, 33), dtype), rows, seed=1)
     torch.cuda.synchronize()
     print("every kernel ran")
 
