@@ -60,8 +60,7 @@ struct ReplayBatch {
   uint8_t* filled = nullptr;         // [B, T]
 };
 
-// -- One element
-// ----------------------------------------------------------------------------------------------
+// -- One element -----------------------------------------------------------------------------
 
 template <typename T>
 POWQMIX_HD T load_anywhere(const uint8_t* from) {
@@ -110,8 +109,7 @@ POWQMIX_HD uint8_t mask_bit(const uint8_t* mask, int action) {
   return (mask[action / 8] >> (action % 8)) & 1;
 }
 
-// -- A worker's part of an episode
-// ----------------------------------------------------------------------------
+// -- A worker's part of an episode -------------------------------------------------------------
 
 // One of `count` workers that decode a row together: it takes every count-th element of each array.
 struct DecodeWorker {
