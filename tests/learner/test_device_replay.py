@@ -187,6 +187,26 @@ def test_a_prefetched_batch_is_drawn_when_it_is_fetched_and_leaves_the_last_alon
             assert same(batch, wanted)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", ["copied", "device"])
+def test_copies_beside_a_busy_device_change_no_batch(device: str, name: str, tmp_path: Path) -> None:
+    """Nothing here waits: work piles up on the device while the host overwrites slots and pinned memory."""
+    filling, found, wanted = Filling(tmp_path, 6), [], []
+    with filling.ring as ring:
+        filling.insert(6)
+        batches, host = sources(ring, device)[name], HostBatches(ring, np.random.default_rng(1), 4)
+        for _ in range(40):
+            batches.prefetch()
+            wanted.append({n: getattr(host_batch, n).clone() for host_batch in [host.next()] for n in FIELDS})
+            filling.insert(int(filling.rng.integers(1, 5)))
+            batch = batches.next()
+            if device == "cuda":
+                torch.cuda._sleep(1_000_000)  # cycles, before the batch is read
+            found.append({n: getattr(batch, n).clone() for n in FIELDS})
+    for left, right in zip(found, wanted):
+        assert all(torch.equal(left[n].cpu(), right[n]) for n in FIELDS)
+
+
 GIGABYTE = 10**9
 CUDA = torch.device("cuda", 0)
 
