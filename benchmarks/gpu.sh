@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Everything that wants a CUDA device, in one command and under nine minutes: build, the ops' tests on the device,
-# compute-sanitizer on every kernel, the benchmarks of the kernels, of the GRU and of a learner's update.
+# Everything that wants a CUDA device, in one command and under eleven minutes: build, the tests of the ops, of the update
+# in graphs and of replay on the device, compute-sanitizer on every kernel, the benchmarks of the kernels, of the GRU and
+# of a learner's update, kernel by kernel, as a graph, and from a ring of episodes.
 #
 #     benchmarks/gpu.sh [FOLDER]      results go to FOLDER (default: benchmarks/results/gpu)
 #
@@ -47,7 +48,16 @@ capability="$("$python" -c 'import torch; print("%d%d" % torch.cuda.get_device_c
 step build 150 env POWQMIX_CUDA=ON POWQMIX_CUDA_ARCHITECTURES="$capability" "$python" setup.py -q build_ext --inplace
 "$python" -c 'from powqmix import _C; assert _C.with_cuda' || stop "the build failed: see $out/build.txt"
 
+# Configurations are read with yaml; none is read here.
+"$python" -c 'import yaml' 2>/dev/null || {
+  stand_ins="$(mktemp -d)"
+  touch "$stand_ins/yaml.py"
+  export PYTHONPATH="$PYTHONPATH:$stand_ins"
+}
+
 step tests 90 "$python" -m pytest -q -m gpu -p no:cacheprovider tests/ops/test_ops.py tests/ops/test_gru_fused.py
+step learner_tests 70 "$python" -m pytest -q -m gpu -p no:cacheprovider \
+  tests/learner/test_update_gpu.py tests/learner/test_device_replay.py
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
     step "$tool" 45 compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" -m tests.ops.every_kernel
@@ -57,7 +67,9 @@ else
 fi
 step kernels 100 "$python" benchmarks/kernels.py --device cuda --seconds 0.3 --json "$out/kernels.json"
 step gru 30 "$python" benchmarks/gru.py --device cuda --repeats 20 --json "$out/gru.json"
-step update 40 "$python" benchmarks/update.py --device cuda --seconds 3 --json "$out/update.json"
+step update 50 "$python" benchmarks/update.py --device cuda --seconds 2 --json "$out/update.json"
+step replay 50 "$python" benchmarks/update.py --replay --device cuda --seconds 2 \
+  --sizes-of predator_prey skirmish/3s5z_vs_3s6z --json "$out/replay.json"
 
 ((${#failed[@]} == 0)) || stop "failed: ${failed[*]}; see $out"
 echo "all done in $SECONDS s: $out"

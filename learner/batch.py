@@ -10,6 +10,7 @@ import torch
 from powqmix.process import available_cores
 from powqmix.types import Array, EpisodeBatch, EpisodeSchema
 
+from .batch_memory import BatchMemory
 from .duplicates import MAX_EPISODE_BYTES, distinct
 
 _BUCKETS = 8
@@ -58,8 +59,7 @@ class BatchBuffers:
         merge_equal: bool = False,
         threads: int | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.memory = BatchMemory(schema, batch_size, pin_memory=pin_memory)
         self.schema = schema
         self.batch_size = batch_size
         self._bytes_at_0_steps = schema.nbytes(0)
@@ -75,35 +75,14 @@ class BatchBuffers:
             wide_actions=fields["actions"].dtype == "<u2",
             threads=default_threads() if threads is None else threads,
         )
-        self._memory = {
-            name: torch.empty(int(np.prod(shape, dtype=np.int64)), dtype=dtype, pin_memory=pin_memory)
-            for name, (shape, dtype) in self._shapes(batch_size, schema.episode_limit).items()
-        }
-        self._views: dict[tuple[int, int], tuple[dict[str, torch.Tensor], dict[str, Array]]] = {}
+        self._arrays: dict[tuple[int, int], dict[str, Array]] = {}
 
-    def _shapes(self, rows: int, length: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        """Shape and dtype of each tensor of a batch of `rows` episodes of `length` steps."""
-        schema = self.schema
-        agents = schema.n_agents
-        return {
-            "obs": ((rows, length + 1, agents, schema.obs_size), torch.float32),
-            "state": ((rows, length + 1, schema.state_size), torch.float32),
-            "avail_actions": ((rows, length + 1, agents, schema.n_actions), torch.uint8),
-            "actions": ((rows, length, agents), torch.int64),
-            "reward": ((rows, length), torch.float32),
-            "terminated": ((rows, length), torch.uint8),
-            "filled": ((rows, length), torch.uint8),
-        }
-
-    def _tensors(self, rows: int, length: int) -> tuple[dict[str, torch.Tensor], dict[str, Array]]:
-        """The contiguous tensors of such a batch, and the same memory as numpy arrays; made once each."""
-        if (rows, length) not in self._views:
-            tensors = {
-                name: self._memory[name][: int(np.prod(shape, dtype=np.int64))].view(shape)
-                for name, (shape, _) in self._shapes(rows, length).items()
-            }
-            self._views[rows, length] = tensors, {name: tensor.numpy() for name, tensor in tensors.items()}
-        return self._views[rows, length]
+    def _arrays_of(self, rows: int, length: int) -> dict[str, Array]:
+        """The tensors of such a batch as numpy arrays; made once each."""
+        if (rows, length) not in self._arrays:
+            tensors = self.memory.tensors(rows, length)
+            self._arrays[rows, length] = {name: tensor.numpy() for name, tensor in tensors.items()}
+        return self._arrays[rows, length]
 
     def fill(
         self, payload: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]
@@ -121,8 +100,8 @@ class BatchBuffers:
             if len(kept) < len(offsets):
                 offsets, steps, multiplicity = offsets[kept], steps[kept], torch.from_numpy(counts.astype(np.float32))
         length = bucket_length(int(steps.max()), self.schema.episode_limit)
-        tensors, arrays = self._tensors(len(steps), length)
-        self._decoder.decode(payload, offsets, steps, **arrays)
+        self._decoder.decode(payload, offsets, steps, **self._arrays_of(len(steps), length))
+        tensors = self.memory.tensors(len(steps), length)
         return EpisodeBatch(
             **tensors, filled_count=int(steps.sum()), multiplicity=multiplicity, lengths=tuple(steps.tolist())
         )

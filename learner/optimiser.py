@@ -81,7 +81,7 @@ class FlatAdam:
             return result[0], result[1]
         with torch.no_grad():
             norm = torch.linalg.vector_norm(self.gradient)
-            torch.lt(norm, math.inf, out=self._taken)  # neither infinite nor NaN
+            self._taken.copy_(norm < math.inf)  # neither infinite nor NaN
             self._steps.add_(self._taken)
             skipped = 1.0 - self._taken
             # As torch.nn.utils.clip_grad_norm_, folded into the step: the gradient is divided by this.

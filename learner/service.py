@@ -23,7 +23,7 @@ from powqmix.types import PolicySpec, episode_schema
 from powqmix.wire.parameters import ParameterWriter
 
 from . import checkpoint
-from .batch import BatchBuffers
+from .batches import batches_for
 from .limiter import SamplesPerInsertLimiter
 from .metrics import truncate_after
 from .receiver import Receiver
@@ -66,9 +66,8 @@ class Learner:
         batch_size = config.training.batch_size
         self.rng = np.random.default_rng(np.random.SeedSequence(entropy=config.seed, spawn_key=(0,)))
         self.ring = open_ring(run_dir, config, schema, resume=resume)
-        on_gpu = device.type == "cuda"
-        self.buffers = BatchBuffers(schema, batch_size, pin_memory=on_gpu, merge_equal=not on_gpu)
         self.update = Update(config, self.spec, device)
+        self.batches = batches_for(config, self.ring, self.rng, device, self.update.inputs)
         self.limiter = SamplesPerInsertLimiter(
             config.training.samples_per_insert, batch_size, min_episodes=batch_size, slack_episodes=LOCKSTEP_ENVS
         )
@@ -179,13 +178,18 @@ class Learner:
         return True
 
     def _update_once(self) -> None:
-        batch_size = self.config.training.batch_size
-        batch = self.ring.gather(self.ring.sample(self.rng, batch_size), self.buffers)
-        self.limiter.on_sample(batch_size)  # before the update, so that its turn lets the next episodes in
-        self.update(batch, self.ring.total_env_steps, meanwhile=self.receiver.turn)
+        batch = self.batches.next()
+        self.limiter.on_sample(self.config.training.batch_size)  # first, so that its turn lets the next episodes in
+        self.update(batch, self.ring.total_env_steps, meanwhile=self._meanwhile)
         self.updates += 1
         if self.config.lockstep or self.updates % self.config.training.publish_every_updates == 0:
             self._publish()
+
+    def _meanwhile(self) -> None:
+        """While the update is under way: a turn at the receiver, and the next batch."""
+        self.receiver.turn()
+        if not self.config.lockstep:  # there the next batch is drawn from what the next round adds
+            self.batches.prefetch()
 
     def _publish(self) -> None:
         vector = self.update.policy_vector()

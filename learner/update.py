@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 
 from powqmix.config import Config
-from powqmix.modules import last_actions
 from powqmix.modules.recognizer_gradient import Regression
 from powqmix.objectives import Objective, Transitions, build_objective
 from powqmix.objectives.objective import Losses
 from powqmix.types import EnvSpec, EpisodeBatch, PolicySpec
 
+from .batch_memory import BatchMemory
+from .captured import CapturedCalls, CudaGraphs
 from .joint_tables import joint_tables
 from .length_groups import length_groups
 from .optimiser import FlatAdam
 from .precision import Precision
 from .recognizer_fit import RecognizerFit
+from .transitions import BatchReader, filled_bound
 from .update_metrics import MeanMetrics
 
 
@@ -30,9 +32,15 @@ class Update:
 
     Networks are initialised from `config.seed` alone, the same on every device. Nothing in `__call__` waits for the
     device; `metrics`, `policy_vector`, `consecutive_skipped` and `state_dict` do.
+
+    With `static_shapes` (None: on a GPU, unless training.cuda_graphs is false) batches are learned from in the memory
+    of `inputs`, and no number of a batch enters a shape but its length and a bound on its filled steps. On a GPU such
+    an update is captured in a CUDA graph, one for each length, bound and state of the warm-up.
     """
 
-    def __init__(self, config: Config, spec: EnvSpec, device: torch.device) -> None:
+    def __init__(
+        self, config: Config, spec: EnvSpec, device: torch.device, *, static_shapes: bool | None = None
+    ) -> None:
         self.config, self.device = config, device
         self.precision = Precision(config.training.precision, device)
         agent, training = config.agent, config.training
@@ -51,16 +59,60 @@ class Update:
         self._metrics = MeanMetrics(device)
         self._updates = 0
         self._first_step: dict[str, Tensor] | None = None  # of some episode, for the tables of a matrix game
+        self._read = BatchReader(training.gamma, self.precision.product_dtype)
+        graphs = device.type == "cuda" and training.cuda_graphs
+        static = graphs if static_shapes is None else static_shapes
+        self.inputs = BatchMemory(spec, training.batch_size, device) if static else None
+        self.calls = CapturedCalls(CudaGraphs(device) if graphs and static else None)
 
     def __call__(self, batch: EpisodeBatch, env_steps: int, *, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Learns from `batch` (any device) once; `env_steps` taken so far decide whether the warm-up is over.
 
         `meanwhile` is called once, while the recognizer's thread or the device is at work; it leaves `batch` alone.
         """
-        parts = self._parts(batch)
+        if self._first_step is None:
+            self._first_step = {
+                name: getattr(batch, name)[0, 0].to(self.device, copy=True)
+                for name in ("obs", "state", "avail_actions")
+            }
+        training = self.config.training
+        weighted = env_steps >= self.config.weighting.warmup_steps
+        # More steps of the recognizer in the very first update [code].
+        fit_steps = training.recognizer_updates if self._updates else training.recognizer_first_updates
+        if self.inputs is not None and batch.multiplicity is None and self.inputs.holds(batch):
+            scalars, skipped = self._step_in_place(self.inputs, batch, weighted, fit_steps)
+            meanwhile()
+        else:
+            scalars, skipped = self._step(self._parts(batch), weighted, fit_steps, meanwhile)
+        self._metrics.add(scalars, skipped)
+        self._updates += 1
+        if self._targets_are_due():
+            self.sync_targets()
+
+    def go_eager(self) -> None:
+        """From now on without static shapes and graphs: for measuring the stages of an update."""
+        self.inputs = None
+
+    def _step_in_place(
+        self, inputs: BatchMemory, batch: EpisodeBatch, weighted: bool, fit_steps: int
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """`_step` on `batch` in the memory of `inputs`, as a graph where there is one."""
+        tensors = inputs.take(batch)
+        bound = filled_bound(batch.filled_count, batch.filled.numel())
+        key = (*batch.filled.shape, bound, weighted, fit_steps)
+        return self.calls.run(key, lambda: self._step([self._read(tensors, bound)], weighted, fit_steps))
+
+    def _step(
+        self,
+        parts: list[Transitions],
+        weighted: bool,
+        fit_steps: int,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """A step of all optimisers along the gradient of a batch in parts. Its scalars, and 1 if it was skipped, []."""
         with self.precision.forward():
             evaluations = [self.objective.evaluate(part) for part in parts]
-        self._start_fit(parts, evaluations)
+        self._start_fit(parts, evaluations, fit_steps)
         self._optimiser.begin()
         scalars: dict[str, Tensor] = {}
         for part, evaluation in zip(parts, evaluations):
@@ -69,7 +121,6 @@ class Update:
             self._learn(losses, scalars)
         meanwhile()
         fit_norm, fit_skipped = self._fit.finish() if self._fit is not None else (self._zero, self._zero)
-        weighted = env_steps >= self.config.weighting.warmup_steps
         for part, evaluation in zip(parts, evaluations):
             with self.precision.forward():
                 losses = self.objective.weighted_losses(part, evaluation, weighted=weighted)
@@ -77,10 +128,7 @@ class Update:
         self._optimiser.complete()
         norm, skipped = self._optimiser.step()
         scalars |= {"grad_norm": norm, "recognizer_grad_norm": fit_norm}
-        self._metrics.add(scalars, torch.maximum(skipped, fit_skipped))
-        self._updates += 1
-        if self._targets_are_due():
-            self.sync_targets()
+        return scalars, torch.maximum(skipped, fit_skipped)
 
     def _learn(self, losses: Losses, scalars: dict[str, Tensor]) -> None:
         """Adds the gradient of a part's losses, and what they are to the sums of the parts."""
@@ -102,36 +150,19 @@ class Update:
         return [transitions.part(*group, sum(batch.lengths[group.first : group.end])) for group in groups]
 
     def _transitions(self, batch: EpisodeBatch) -> Transitions:
-        if self._first_step is None:
-            self._first_step = {
-                name: getattr(batch, name)[0, 0].to(self.device, copy=True)
-                for name in ("obs", "state", "avail_actions")
-            }
-        fields = {
-            name: getattr(batch, name).to(self.device, non_blocking=True)
-            for name in ("obs", "state", "avail_actions", "actions", "reward", "filled")
-        }
-        fields["obs"] = fields["obs"].to(self.precision.product_dtype)
-        terminated = batch.terminated.to(self.device, non_blocking=True)
-        share = fields["filled"].to(torch.float32)
+        names = ("obs", "state", "avail_actions", "actions", "reward", "terminated", "filled")
+        tensors = {name: getattr(batch, name).to(self.device, non_blocking=True) for name in names}
+        share = tensors["filled"].to(torch.float32)
         if batch.multiplicity is None:
             share.mul_(1.0 / batch.filled_count)
         else:
             share.mul_(batch.multiplicity.to(self.device).unsqueeze(1))
             share.div_(share.sum())
-        return Transitions(
-            **fields,
-            last_actions=last_actions(fields["actions"]),
-            discount=terminated.to(torch.float32).mul_(-self.config.training.gamma).add_(self.config.training.gamma),
-            share=share,
-            filled_count=batch.filled_count,
-        )
+        return self._read(tensors, batch.filled_count, share=share)
 
-    def _start_fit(self, parts: list[Transitions], evaluations: list[Any]) -> None:
-        """The recognizer's own steps on this batch and its targets; more in the very first update [code]."""
+    def _start_fit(self, parts: list[Transitions], evaluations: list[Any], steps: int) -> None:
+        """The recognizer's own steps on this batch and its targets."""
         if self._fit is not None:
-            training = self.config.training
-            steps = training.recognizer_updates if self._updates else training.recognizer_first_updates
             rows = [self.objective.regression(part, evaluation) for part, evaluation in zip(parts, evaluations)]
             self._fit.start(Regression.join(rows), steps)
 

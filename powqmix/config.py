@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+DEVICE_COPY = ("auto", "on", "off")
 LOCKSTEP_ENVS = 8  # environments of the single actor of a lockstep run [paper: 8 in parallel]
 
 
@@ -148,6 +149,7 @@ class TrainingConfig:
     recognizer_minibatches: int = 1  # above 1: instead, one epoch over so many parts of the batch, a step on each
     samples_per_insert: float = 16.0  # sampled / inserted episodes: 1 update of 128 for 8 new [paper, pymarl2]
     precision: str = "float32"  # of products: float32, bfloat16, or tf32 on a GPU; sums and values stay float32
+    cuda_graphs: bool = True  # on a GPU an update of a shape is captured once, then launched as a whole
     max_updates: int = 0  # end after this many updates; 0: after `steps`
     publish_every_updates: int = 1  # lower parameter lag against copying; one copy costs about 0.01 ms
 
@@ -187,12 +189,16 @@ class ReplayConfig:
 
     capacity: int = 5000  # episodes [paper]
     dtype: str = "float16"  # of observations and states; "float32" for exact storage
+    device_copy: str = (
+        "auto"  # on a GPU, of the episodes in its memory: auto (if half of what is free holds it), on, off
+    )
     path: str = ""  # folder of the ring; empty: shared memory, or the run directory where that is too small
     keep_when_done: bool = False  # an interrupted run keeps its episodes for --resume; a finished one only if asked
 
     def __post_init__(self) -> None:
         _positive("replay", self, "capacity")
         _require(self.dtype in ("float16", "float32"), "replay.dtype", "'float16' or 'float32'", self.dtype)
+        _require(self.device_copy in DEVICE_COPY, "replay.device_copy", "'auto', 'on' or 'off'", self.device_copy)
 
 
 @dataclass(frozen=True)
@@ -333,6 +339,8 @@ def _coerce(key: str, wanted: Any, value: Any) -> Any:
         return dict(value)
     if wanted is bool and isinstance(value, bool):
         return value
+    if wanted is str and isinstance(value, bool):
+        return "on" if value else "off"  # YAML takes these two words for truth values
     if wanted is str and isinstance(value, str):
         return value
     if wanted in (int, float) and isinstance(value, (int, float, str)) and not isinstance(value, bool):

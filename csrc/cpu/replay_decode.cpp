@@ -11,36 +11,9 @@ namespace powqmix {
 
 namespace {
 
-float half_bits_to_float(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1fu;
-  uint32_t mantissa = half & 0x3ffu;
-  uint32_t bits;
-  if (exponent == 0x1f) {
-    // A signalling NaN becomes quiet, as the conversion instruction makes it.
-    bits = sign | 0x7f800000u | (mantissa << 13) | (mantissa ? 0x400000u : 0u);
-  } else if (exponent != 0) {
-    bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
-  } else if (mantissa == 0) {
-    bits = sign;
-  } else {
-    uint32_t shift = 0;  // a subnormal half is a normal float: bring its leading bit to the hidden place
-    while (!(mantissa & 0x400u)) {
-      mantissa <<= 1;
-      ++shift;
-    }
-    bits = sign | ((113 - shift) << 23) | ((mantissa & 0x3ffu) << 13);
-  }
-  float value;
-  std::memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-
 void half_to_float_portable(const uint8_t* from, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
-    uint16_t half;
-    std::memcpy(&half, from + 2 * i, sizeof(half));
-    to[i] = half_bits_to_float(half);
+    to[i] = half_bits_to_float(load_anywhere<uint16_t>(from + 2 * i));
   }
 }
 
@@ -98,7 +71,7 @@ void spread_bits(const uint8_t* from, uint8_t* to, int64_t rows, int64_t actions
   }
   for (; row < rows; ++row) {
     for (int64_t a = 0; a < actions; ++a) {
-      to[row * actions + a] = (from[row * groups + a / 8] >> (a % 8)) & 1;
+      to[row * actions + a] = mask_bit(from + row * groups, static_cast<int>(a));
     }
   }
 }
@@ -106,9 +79,7 @@ void spread_bits(const uint8_t* from, uint8_t* to, int64_t rows, int64_t actions
 template <typename Narrow>
 void widen(const uint8_t* from, int64_t* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
-    Narrow value;
-    std::memcpy(&value, from + i * sizeof(Narrow), sizeof(Narrow));
-    to[i] = value;
+    to[i] = load_anywhere<Narrow>(from + i * sizeof(Narrow));
   }
 }
 
@@ -118,13 +89,6 @@ void clear(T* from, int64_t count) {
 }
 
 }  // namespace
-
-int64_t ReplayLayout::nbytes(int64_t steps) const {
-  const int64_t real = half_reals ? 2 : 4;
-  const int64_t seen = n_agents * obs_size * real + state_size * real + n_agents * ((n_actions + 7) / 8);
-  const int64_t done = n_agents * (wide_actions ? 2 : 1) + static_cast<int64_t>(sizeof(float)) + 1;
-  return (steps + 1) * seen + steps * done;
-}
 
 void half_to_float(const uint8_t* from, float* to, int64_t count, bool portable) {
 #if defined(__x86_64__)
@@ -136,48 +100,53 @@ void half_to_float(const uint8_t* from, float* to, int64_t count, bool portable)
 
 void decode_episode(const ReplayLayout& layout, const uint8_t* episode, int64_t steps,
                     const ReplayBatch& batch, int64_t row) {
+  const EpisodePlaces begin = places_of(layout, steps);
   const int64_t seen = steps + 1, places = batch.steps + 1;
-  const int64_t real = layout.half_reals ? 2 : 4;
   const int64_t agents = layout.n_agents, actions = layout.n_actions;
 
   const int64_t obs_size = agents * layout.obs_size;
   float* obs = batch.obs + row * places * obs_size;
   reals_to_float(layout, episode, obs, seen * obs_size);
   clear(obs + seen * obs_size, (places - seen) * obs_size);
-  episode += seen * obs_size * real;
 
   float* state = batch.state + row * places * layout.state_size;
-  reals_to_float(layout, episode, state, seen * layout.state_size);
+  reals_to_float(layout, episode + begin.state, state, seen * layout.state_size);
   clear(state + seen * layout.state_size, (places - seen) * layout.state_size);
-  episode += seen * layout.state_size * real;
 
   uint8_t* avail = batch.avail_actions + row * places * agents * actions;
-  spread_bits(episode, avail, seen * agents, actions);
+  spread_bits(episode + begin.avail_actions, avail, seen * agents, actions);
   clear(avail + seen * agents * actions, (places - seen) * agents * actions);
-  episode += seen * agents * ((actions + 7) / 8);
 
   const int64_t padding = batch.steps - steps;
   int64_t* chosen = batch.actions + row * batch.steps * agents;
   if (layout.wide_actions) {
-    widen<uint16_t>(episode, chosen, steps * agents);
+    widen<uint16_t>(episode + begin.actions, chosen, steps * agents);
   } else {
-    widen<uint8_t>(episode, chosen, steps * agents);
+    widen<uint8_t>(episode + begin.actions, chosen, steps * agents);
   }
   clear(chosen + steps * agents, padding * agents);
-  episode += steps * agents * (layout.wide_actions ? 2 : 1);
 
   float* reward = batch.reward + row * batch.steps;
-  std::memcpy(reward, episode, steps * sizeof(float));
+  std::memcpy(reward, episode + begin.reward, steps * sizeof(float));
   clear(reward + steps, padding);
-  episode += steps * static_cast<int64_t>(sizeof(float));
 
   uint8_t* terminated = batch.terminated + row * batch.steps;
-  std::memcpy(terminated, episode, steps);
+  std::memcpy(terminated, episode + begin.terminated, steps);
   clear(terminated + steps, padding);
 
   uint8_t* filled = batch.filled + row * batch.steps;
   std::memset(filled, 1, steps);
   clear(filled + steps, padding);
+}
+
+void cpu::replay_decode(const ReplayLayout& layout, const uint8_t* payload, const int64_t* offsets,
+                        const int64_t* steps, int64_t rows, const ReplayBatch& batch, Runner runner) {
+  const int workers = static_cast<int>(runner);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int index = 0; index < workers; ++index) {
+      decode_part({index, workers}, layout, payload + offsets[row], steps[row], batch, row);
+    }
+  }
 }
 
 }  // namespace powqmix

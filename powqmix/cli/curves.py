@@ -18,7 +18,8 @@ from powqmix.statistics import Floats, interquartile_mean, stratified_bootstrap_
 # Parts of a configuration that do not change what is learned, or how long: runs that differ in them are one group.
 INCIDENTAL = (
     "seed", "steps", "device", "threads", "lockstep", "log_interval_s",
-    "actors", "checkpoint", "test", "replay.path", "replay.keep_when_done", "training.max_updates",
+    "actors", "checkpoint", "test", "replay.path", "replay.keep_when_done", "replay.device_copy",
+    "training.max_updates", "training.cuda_graphs",
 )  # fmt: skip
 GRID_POINTS = 200  # at most, of a mean over runs
 

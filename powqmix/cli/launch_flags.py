@@ -18,7 +18,7 @@ DEFAULT_ENV = "skirmish/3s5z"
 # What a resumed run may change; the rest belongs to what its checkpoint and its stored episodes mean.
 CHANGEABLE = (
     "steps", "device", "threads", "log_interval_s", "actors.", "test.", "checkpoint.", "training.max_updates",
-    "replay.keep_when_done",
+    "replay.keep_when_done", "replay.device_copy", "training.cuda_graphs",
 )  # fmt: skip
 
 

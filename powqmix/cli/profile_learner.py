@@ -14,7 +14,7 @@ import torch
 
 from powqmix import envs
 from powqmix.config import Config
-from powqmix.learner.batch import BatchBuffers
+from powqmix.learner.batches import batches_for
 from powqmix.learner.replay import ReplayRing
 from powqmix.learner.replay_layout import required_bytes
 from powqmix.learner.replay_place import choose_path
@@ -113,10 +113,8 @@ class _Loop:
     ) -> None:
         self.config, self.ring, self.update, self.writer = config, ring, update, writer
         self.synchronise = synchronise
-        self.rng = np.random.default_rng(config.seed)
-        batch_size = config.training.batch_size
-        on_gpu = update.device.type == "cuda"
-        self.buffers = BatchBuffers(ring.schema, batch_size, pin_memory=on_gpu, merge_equal=not on_gpu)
+        rng = np.random.default_rng(config.seed)
+        self.batches = batches_for(config, ring, rng, update.device, update.inputs)
         self.stages = Stages(synchronise)
         self.updates = 0
         self.batch_bytes = 0  # of the last batch, decoded
@@ -127,6 +125,7 @@ class _Loop:
                 self._plain()
             self.synchronise()
             count, passed = self._for(seconds, self._plain, bar.advance)
+            self.update.go_eager()  # a graph has no stages
             for owner, method, stage in STAGES:
                 wrapped = getattr(self.update, owner) if owner else self.update
                 if wrapped is not None:  # there may be no recognizer
@@ -159,8 +158,8 @@ class _Loop:
         return count, time.perf_counter() - start
 
     def _plain(self) -> None:
-        batch = self.ring.gather(self.ring.sample(self.rng, self.config.training.batch_size), self.buffers)
-        self.update(batch, self.config.weighting.warmup_steps)
+        batch = self.batches.next()
+        self.update(batch, self.config.weighting.warmup_steps, meanwhile=self.batches.prefetch)
         self.updates += 1
         if self.updates % self.config.training.publish_every_updates == 0:
             self.writer.write(self.update.policy_vector(), self.updates)
@@ -168,7 +167,7 @@ class _Loop:
     def _staged(self) -> None:
         self.stages.begin_round()
         with self.stages.time("sample and gather"):
-            batch = self.ring.gather(self.ring.sample(self.rng, self.config.training.batch_size), self.buffers)
+            batch = self.batches.next()
         tensors = (batch.obs, batch.state, batch.avail_actions, batch.actions, batch.reward, batch.terminated)
         self.batch_bytes = sum(tensor.nbytes for tensor in tensors)
         with self.stages.time("update"):

@@ -2,12 +2,11 @@
 
 The network is feed-forward and small, and it takes ten steps for each of the agents': written out, a pass has no graph
 and no work on padding. On a CPU it is one native call, which takes tiles of rows forward and back while they are in the
-near caches; elsewhere it is the library's products, in buffers that live as long as the batch.
+near caches; elsewhere it is the library's products, in buffers that are made for a batch and written by all its passes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
@@ -22,7 +21,7 @@ from .recognizer import Recognizer
 
 @dataclass(frozen=True)
 class Regression:
-    """What Q_r is fitted to: R rows, the filled steps of a batch one after the other."""
+    """What Q_r is fitted to: R rows, the filled steps of a batch one after the other. Rows of share 0 count nothing."""
 
     state: Tensor  # f32 [R, S]
     actions: Tensor  # i64 [R, N]
@@ -40,7 +39,7 @@ class Regression:
     def every(self, step: int, first: int) -> Regression:
         """Every `step`-th row from `first` on, as a mean of its own."""
         part = Regression(*(getattr(self, field.name)[first::step] for field in fields(Regression)))
-        return replace(part, share=part.share / part.share.sum())
+        return replace(part, share=part.share / part.share.sum().clamp(min=torch.finfo(part.share.dtype).tiny))
 
 
 class RecognizerGradient(Protocol):
@@ -108,13 +107,12 @@ class LibraryGradient:
             name: value.transpose(-1, -2) for name, value in self._parameter.items() if name.endswith("weight")
         }
         self._table_index = torch.arange(recognizer.action_in.shape[0], device=recognizer.action_in.device)
-        self._memory: dict[str, Tensor] = {}
-        self._count = -1
 
     def begin(self, rows: Regression) -> None:
-        net, count = self._net, rows.target.shape[0]
-        if count != self._count:
-            self._lay_out(count)
+        net = self._net
+        # Anew for each batch: what a CUDA graph captures must have been allocated within it, not before and not shared
+        # with a batch that another size would give back.
+        self._lay_out(rows.target.shape[0])
         self._rows = rows
         self._advantages = rows.advantages.unsqueeze(1)  # [R, 1, N]
         self._table_rows = net.table_rows(rows.actions).view(-1)
@@ -127,21 +125,21 @@ class LibraryGradient:
     def _lay_out(self, count: int) -> None:
         """Buffers for `count` rows, and the views of them that the passes use."""
         net, hidden, embed = self._net, self._net.hidden_size, self._net.embed_size
-        self._count = count
+        empty = self._parameter["action_in"].new_empty
         self._row_offsets = torch.arange(0, count * net.n_agents, net.n_agents, device=self._table_index.device)
-        self._first = self._buffer("first", count, 3 * hidden)
+        self._first = empty(count, 3 * hidden)
         self._first_of_actions = self._first[:, : 2 * hidden]
         self._first_by_net = self._first.view(count, 3, hidden).transpose(0, 1)
-        self._second = self._buffer("second", 3, count, hidden)
+        self._second = empty(3, count, hidden)
         self._second_by_net = self._second.unbind(0)
-        self._w1 = self._buffer("w1", count, net.n_agents * embed)
-        self._w2 = self._buffer("w2", count, embed)
-        self._abs_w1 = self._buffer("abs_w1", count, net.n_agents * embed)
+        self._w1 = empty(count, net.n_agents * embed)
+        self._w2 = empty(count, embed)
+        self._abs_w1 = empty(count, net.n_agents * embed)
         self._abs_w1_by_agent = self._abs_w1.view(count, net.n_agents, embed)
-        self._d_first = self._buffer("d_first", count, 3 * hidden)
+        self._d_first = empty(count, 3 * hidden)
         self._d_first_of_actions = self._d_first[:, : 2 * hidden]
         self._d_first_by_net = self._d_first.view(count, 3, hidden).transpose(0, 1)
-        self._d_second = self._buffer("d_second", 3, count, hidden)
+        self._d_second = empty(3, count, hidden)
         self._d_second_by_net = self._d_second.unbind(0)
 
     @torch.no_grad()
@@ -194,14 +192,6 @@ class LibraryGradient:
         torch.mm(self._d_first.t(), self._rows.state, out=gradient["state_in.weight"])
         torch.sum(self._d_first, 0, out=gradient["state_in.bias"])
         gradient["action_in"].copy_(_sum_rows(self._d_first_of_actions, self._users, self._user_offsets))
-
-    def _buffer(self, name: str, *shape: int) -> Tensor:
-        """Memory kept between batches, grown where the batch is larger than all before."""
-        count = math.prod(shape)
-        memory = self._memory.get(name)
-        if memory is None or memory.numel() < count:
-            memory = self._memory[name] = self._parameter["action_in"].new_empty(count)
-        return memory[:count].view(shape)
 
 
 def _sum_rows(table: Tensor, rows: Tensor, offsets: Tensor) -> Tensor:

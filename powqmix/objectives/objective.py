@@ -26,7 +26,7 @@ class Transitions:
     discount: Tensor  # f32 [B, T], gamma (1 - terminated)
     filled: Tensor  # u8 [B, T]
     share: Tensor  # f32 [B, T], of each step in the mean over filled steps; sums to 1
-    filled_count: int
+    filled_count: int  # how many steps are filled, or a bound on it where the count must not enter shapes
 
     def part(self, first: int, end: int, steps: int, filled_count: int) -> Transitions:
         """Episodes first .. end - 1 as far as step `steps`, at which they have all ended. Shares stay of the whole."""
@@ -160,7 +160,8 @@ class Objective(nn.Module):
         return AgentValues(q, hidden, taken[:, :-1], best[:, :-1], greedy)
 
     def regression(self, batch: Transitions, evaluation: Evaluation) -> Regression:
-        """What the recognizer is fitted to: the filled steps only, as it is feed-forward."""
+        """What the recognizer is fitted to: the filled steps, as it is feed-forward, then rows of share 0 up to the
+        bound on their number."""
         with torch.no_grad():
             values = evaluation.values
             rows = (
@@ -172,5 +173,8 @@ class Objective(nn.Module):
             )
             if batch.filled_count < batch.filled.numel():
                 filled = torch.nonzero_static(batch.filled.view(-1), size=batch.filled_count).view(-1)
-                rows = tuple(field.index_select(0, filled) for field in rows)  # type: ignore[assignment]
+                there = filled >= 0  # behind the last one are -1: of these any row will do, rather different ones
+                filled = torch.where(there, filled, torch.arange(batch.filled_count, device=filled.device))
+                *others, share = (field.index_select(0, filled) for field in rows)
+                rows = (*others, share * there)  # type: ignore[assignment]
             return Regression(*rows)

@@ -61,8 +61,9 @@ class Weighting(nn.Module):
 
     def forward(self, judged: Judged) -> Weights:
         recognized = self.recognized(judged)
-        # A scalar beside a tensor, so that the result is float32 whatever the default dtype.
-        weight = torch.where(recognized, self.recognized_weight, judged.target.new_tensor(self.other_weight))
+        # A tensor that is filled on the device: one made of a number would be copied to it, and waited for.
+        other = torch.full_like(judged.target, self.other_weight)
+        weight = other.masked_fill_(recognized, self.recognized_weight)
         return Weights(weight, recognized)
 
     def recognized(self, judged: Judged) -> Tensor:

@@ -79,9 +79,11 @@ def _by_fused(x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b
 
 def _by_library(x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor]:
     rows = x if x.dim() == 3 else x.transpose(1, 2).flatten(0, 1)
+    # Without dropout, training is what the function is for: only then does cuDNN keep what its gradient needs.
     out, last = torch.gru(
         rows, h0.unsqueeze(0).contiguous(), (w_ih, w_hh, b_ih, b_hh),
-        has_biases=True, num_layers=1, dropout=0.0, train=False, bidirectional=False, batch_first=True,
+        has_biases=True, num_layers=1, dropout=0.0, train=torch.is_grad_enabled(), bidirectional=False,
+        batch_first=True,
     )  # fmt: skip
     if x.dim() == 4:
         out = out.view(x.shape[0], x.shape[2], x.shape[1], -1).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Runs every op on CUDA once, forward and backward, at odd sizes, and compares: for compute-sanitizer.
+"""Runs every kernel on CUDA once, forward and backward, at odd sizes, and compares: for compute-sanitizer.
 
 compute-sanitizer --tool memcheck python -m tests.ops.every_kernel
 """
@@ -10,7 +10,9 @@ import dataclasses
 import torch
 
 from powqmix import ops
+from powqmix.types import EnvSpec, episode_schema
 
+from ..learner.decoding import check_decoding
 from .cases import NAMES, make
 from .gru_cases import exact_results, gru_inputs
 
@@ -33,6 +35,8 @@ def main() -> None:
                 torch.testing.assert_close(got.cpu(), exact, rtol=1e-4, atol=1e-4)
     for rows, steps, inputs, hidden in GRU_SIZES:
         fused_gru(rows, steps, inputs, hidden)
+    for rows, agents, actions, dtype in ((1, 1, 1, "float16"), (5, 3, 9, "float32"), (4, 7, 257, "float16")):
+        check_decoding("cuda", episode_schema(EnvSpec("game", agents, actions, 13, 7, 33), dtype), rows, seed=1)
     torch.cuda.synchronize()
     print("every kernel ran")
 
