@@ -31,6 +31,7 @@ LINE_EVERY_S = 30.0  # without a terminal
 
 def command_of(run: PlannedRun, actors: int, device: str | None) -> list[str]:
     """What starts the run, or goes on with it."""
+    actors = 1 if run.config.lockstep else actors
     machine = ["--actors", str(actors), *(["--device", device] if device else [])]
     if run.state == "unfinished":
         return ["launch", "--resume", "--run-dir", str(run.path), *machine]

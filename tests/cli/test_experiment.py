@@ -249,6 +249,18 @@ def test_interrupted_it_saves_what_goes_and_goes_on_later(command: Command, tmp_
     assert not (out / "matrix-powqmix" / "vdn").exists()  # nothing new was started
 
 
+def test_a_lockstep_row_has_the_one_actor_that_lockstep_means(tmp_path: Path, command: Command) -> None:
+    file = write(
+        tmp_path / "modes.yaml",
+        "algorithms: [qmix, {algorithm: qmix, label: lockstep, set: {lockstep: true}}]\n"
+        "environments: [matrix/wqmix]\nseeds: 1",
+    )
+    lines = command("experiment", file, "--out", tmp_path / "out", "--actors", 3, "--dry-run").out.splitlines()
+    assert [" --actors 3" in line for line in lines] == [True, False]
+    assert "--set lockstep=true" in lines[1]
+    assert " --actors 1 " in lines[1]
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_experiment_of_the_repository_resolves(file: Path, tmp_path: Path) -> None:
     found = plan(file, tmp_path)
