@@ -14,12 +14,12 @@ from powqmix.config import Config
 from powqmix.modules import last_actions
 from powqmix.modules.recognizer_gradient import Regression
 from powqmix.objectives import Objective, Transitions, build_objective
-from powqmix.objectives.objective import Losses
-from powqmix.types import EnvSpec, EpisodeBatch, PolicySpec
+from powqmix.types import EnvSpec, EpisodeBatch
 
+from .critic_fit import CriticFit
 from .joint_tables import joint_tables
 from .length_groups import length_groups
-from .optimiser import FlatAdam
+from .optimiser import FlatAdam, add_losses
 from .precision import Precision
 from .recognizer_fit import RecognizerFit
 from .update_metrics import MeanMetrics
@@ -35,16 +35,15 @@ class Update:
     def __init__(self, config: Config, spec: EnvSpec, device: torch.device) -> None:
         self.config, self.device = config, device
         self.precision = Precision(config.training.precision, device)
-        agent, training = config.agent, config.training
-        self.policy = PolicySpec(
-            spec.n_agents, spec.n_actions, spec.obs_size,
-            agent.hidden_size, agent.use_last_action, agent.use_agent_id,
-        )  # fmt: skip
+        training = config.training
+        self.policy = config.agent.policy(spec)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.objective: Objective = build_objective(config, spec, self.policy).to(device)
         parameters = [p for module in self.objective.trained() for p in module.parameters()]
         self._optimiser = FlatAdam(parameters, learning_rate=training.learning_rate, max_norm=training.grad_clip)
+        critics = self.objective.critics()
+        self._critic_fit = CriticFit(self.objective, critics, training, self.precision) if critics else None
         recognizer = self.objective.recognizer
         self._fit = None if recognizer is None else RecognizerFit(recognizer, training, self.precision.bfloat16)
         self._zero = torch.zeros((), device=device)
@@ -57,7 +56,7 @@ class Update:
 
         `meanwhile` is called once, while the recognizer's thread or the device is at work; it leaves `batch` alone.
         """
-        parts = self._parts(batch)
+        parts = self._parts(batch, env_steps)
         with self.precision.forward():
             evaluations = [self.objective.evaluate(part) for part in parts]
         self._start_fit(parts, evaluations)
@@ -66,42 +65,39 @@ class Update:
         for part, evaluation in zip(parts, evaluations):
             with self.precision.forward():
                 losses = self.objective.steady_losses(part, evaluation)
-            self._learn(losses, scalars)
+            add_losses(self._optimiser, losses, scalars)
         meanwhile()
         fit_norm, fit_skipped = self._fit.finish() if self._fit is not None else (self._zero, self._zero)
+        critic_skipped = self._zero
+        if self._critic_fit is not None:
+            critic_scalars, critic_skipped = self._critic_fit.run(parts, evaluations)
+            scalars |= critic_scalars
         weighted = env_steps >= self.config.weighting.warmup_steps
         for part, evaluation in zip(parts, evaluations):
             with self.precision.forward():
                 losses = self.objective.weighted_losses(part, evaluation, weighted=weighted)
-            self._learn(losses, scalars)
+            add_losses(self._optimiser, losses, scalars)
         self._optimiser.complete()
         norm, skipped = self._optimiser.step()
         scalars |= {"grad_norm": norm, "recognizer_grad_norm": fit_norm}
-        self._metrics.add(scalars, torch.maximum(skipped, fit_skipped))
+        self._metrics.add(scalars, torch.maximum(torch.maximum(skipped, fit_skipped), critic_skipped))
         self._updates += 1
         if self._targets_are_due():
             self.sync_targets()
 
-    def _learn(self, losses: Losses, scalars: dict[str, Tensor]) -> None:
-        """Adds the gradient of a part's losses, and what they are to the sums of the parts."""
-        if not losses.terms:
-            return
-        self._optimiser.add(losses.total)
-        for name, value in (*losses.terms.items(), *losses.metrics.items()):
-            value = value.detach()
-            scalars[name] = scalars[name] + value if name in scalars else value
-
-    def _parts(self, batch: EpisodeBatch) -> list[Transitions]:
+    def _parts(self, batch: EpisodeBatch, env_steps: int) -> list[Transitions]:
         """The batch, on a CPU in groups of similar lengths; a GPU would rather have few and large kernels."""
-        transitions = self._transitions(batch)
-        if batch.lengths is None or batch.multiplicity is not None or self.device.type != "cpu":
+        transitions = self._transitions(batch, env_steps)
+        in_order = batch.lengths is not None and batch.multiplicity is None
+        if not (in_order and self.objective.splits and self.device.type == "cpu"):
             return [transitions]
+        assert batch.lengths is not None
         groups = length_groups(batch.lengths, batch.filled.shape[1])
         if len(groups) == 1:
             return [transitions]
         return [transitions.part(*group, sum(batch.lengths[group.first : group.end])) for group in groups]
 
-    def _transitions(self, batch: EpisodeBatch) -> Transitions:
+    def _transitions(self, batch: EpisodeBatch, env_steps: int) -> Transitions:
         if self._first_step is None:
             self._first_step = {
                 name: getattr(batch, name)[0, 0].to(self.device, copy=True)
@@ -125,6 +121,7 @@ class Update:
             discount=terminated.to(torch.float32).mul_(-self.config.training.gamma).add_(self.config.training.gamma),
             share=share,
             filled_count=batch.filled_count,
+            env_steps=env_steps,
         )
 
     def _start_fit(self, parts: list[Transitions], evaluations: list[Any]) -> None:
@@ -172,6 +169,7 @@ class Update:
         return {
             "objective": {name: value.clone() for name, value in self.objective.state_dict().items()},
             "optimiser": self._optimiser.state_dict(),
+            "critic_optimiser": self._critic_fit.state_dict() if self._critic_fit else {},
             "recognizer_optimiser": self._fit.state_dict() if self._fit else {},
             "metrics": self._metrics.state_dict(),
             "updates": self._updates,
@@ -182,6 +180,8 @@ class Update:
         """Takes over what `state_dict` gave: the next updates are those that would have followed."""
         self.objective.load_state_dict(state["objective"])
         self._optimiser.load_state_dict(state["optimiser"])
+        if self._critic_fit is not None:
+            self._critic_fit.load_state_dict(state["critic_optimiser"])
         if self._fit is not None:
             self._fit.load_state_dict(state["recognizer_optimiser"])
         self._metrics.load_state_dict(state["metrics"])
