@@ -25,6 +25,7 @@ def policy_shape(spec: PolicySpec) -> Any:
         hidden_size=spec.hidden_size,
         use_last_action=spec.use_last_action,
         use_agent_id=spec.use_agent_id,
+        action_selection=spec.action_selection,
     )
 
 
@@ -111,7 +112,8 @@ class Rollout:
         They are in the order of their ends, and of environments where they ended together. An exception of the
         environment loses those that ended in the same call.
         `until` bounds the steps: after that many it returns even if no episode ended; the next call goes on.
-        `epsilon` is that of episodes that begin in this call. 0 plays greedily.
+        `epsilon` is that of episodes that begin in this call. A policy whose `action_selection` is "epsilon_greedy"
+        plays greedily at 0.
         """
         if until is not None and until < 1:
             raise ValueError(f"until must be at least 1 step, or None for no limit; got {until}")

@@ -13,7 +13,7 @@ from powqmix import envs
 from powqmix.config import Config
 from powqmix.envs import BatchedEnv
 from powqmix.process import Log, StopFlag
-from powqmix.types import Episode, PolicySpec, derive_seed, episode_schema
+from powqmix.types import Episode, derive_seed, episode_schema
 from powqmix.wire.messages import Test
 
 from .link import Link
@@ -67,11 +67,8 @@ class ActorService:
         self._measurement = measurement or Measurement()
         self._stages = StageTimes() if self._measurement.stages else None
         spec = envs.spec(config.env_id, **config.env)
-        agent = config.agent
-        self.policy = PolicySpec(
-            spec.n_agents, spec.n_actions, spec.obs_size,
-            agent.hidden_size, agent.use_last_action, agent.use_agent_id,
-        )  # fmt: skip
+        policy = config.agent.policy(spec)
+        self.policy = policy.greedy() if identity.role == "test" else policy
         self.schema = episode_schema(spec, config.replay.dtype)
         self.link = Link(
             endpoint,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import powqmix._C as _C
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from powqmix.objectives import Losses
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch.optim.Adam's
 
@@ -107,3 +110,13 @@ class FlatAdam:
         self._mean.copy_(state["mean"])
         self._square.copy_(state["square"])
         self._steps.copy_(state["steps"])
+
+
+def add_losses(optimiser: FlatAdam, losses: Losses, scalars: dict[str, Tensor]) -> None:
+    """Adds the gradient of a part's losses, and what they are to the sums of the parts."""
+    if not losses.terms:
+        return
+    optimiser.add(losses.total)
+    for name, value in (*losses.terms.items(), *losses.metrics.items()):
+        value = value.detach()
+        scalars[name] = scalars[name] + value if name in scalars else value

@@ -39,11 +39,7 @@ def load_policy(run_dir: Path, updates: int | None = None) -> SavedPolicy:
         env_spec = envs.spec(config.env_id, **config.env)
     except ValueError as error:
         raise ConfigError(f"{run_dir / 'config.yaml'}: {error}") from None
-    agent = config.agent
-    policy_spec = PolicySpec(
-        env_spec.n_agents, env_spec.n_actions, env_spec.obs_size,
-        agent.hidden_size, agent.use_last_action, agent.use_agent_id,
-    )  # fmt: skip
+    policy_spec = config.agent.policy(env_spec)
     directory = run_dir / "checkpoints"
     if updates is None:
         found = checkpoint.load_newest_valid(directory)

@@ -19,7 +19,7 @@ import torch
 from powqmix import envs
 from powqmix.config import LOCKSTEP_ENVS, Config
 from powqmix.files import write_json
-from powqmix.types import PolicySpec, episode_schema
+from powqmix.types import episode_schema
 from powqmix.wire.parameters import ParameterWriter
 
 from . import checkpoint
@@ -52,11 +52,7 @@ class Learner:
     def __init__(self, run_dir: Path, config: Config, endpoint: str, *, resume: bool) -> None:
         self.run_dir, self.config = run_dir, config
         self.spec = envs.spec(config.env_id, **config.env)
-        agent = config.agent
-        self.policy = PolicySpec(
-            self.spec.n_agents, self.spec.n_actions, self.spec.obs_size,
-            agent.hidden_size, agent.use_last_action, agent.use_agent_id,
-        )  # fmt: skip
+        self.policy = config.agent.policy(self.spec)
         schema = episode_schema(self.spec, config.replay.dtype)
         automatic = "cuda" if torch.cuda.is_available() else "cpu"
         device = torch.device(automatic if config.device == "auto" else config.device)
@@ -69,7 +65,10 @@ class Learner:
         self.update = Update(config, self.spec, device)
         self.batches = batches_for(config, self.ring, self.rng, device, self.update.inputs)
         self.limiter = SamplesPerInsertLimiter(
-            config.training.samples_per_insert, batch_size, min_episodes=batch_size, slack_episodes=LOCKSTEP_ENVS
+            config.training.samples_per_insert,
+            batch_size,
+            min_episodes=batch_size,
+            slack_episodes=config.training.slack_episodes,
         )
         self.tests = TestSchedule(config.test.interval_steps, config.test.episodes)
         carried = self._load_checkpoint() if resume else {}

@@ -21,7 +21,9 @@ class BatchReader:
     gamma: float
     dtype: torch.dtype
 
-    def __call__(self, tensors: Mapping[str, Tensor], filled_count: int, *, share: Tensor | None = None) -> Transitions:
+    def __call__(
+        self, tensors: Mapping[str, Tensor], filled_count: int, env_steps: int, *, share: Tensor | None = None
+    ) -> Transitions:
         """tensors: an EpisodeBatch's. `filled_count` may be a bound; `share` [B, T] is 1 / filled steps if not given.
 
         Neither synchronises nor looks at values: which shapes come out is decided by shapes and `filled_count`.
@@ -41,6 +43,7 @@ class BatchReader:
             filled=filled,
             share=share,
             filled_count=filled_count,
+            env_steps=env_steps,
         )
 
 

@@ -13,14 +13,14 @@ from torch import Tensor
 from powqmix.config import Config
 from powqmix.modules.recognizer_gradient import Regression
 from powqmix.objectives import Objective, Transitions, build_objective
-from powqmix.objectives.objective import Losses
-from powqmix.types import EnvSpec, EpisodeBatch, PolicySpec
+from powqmix.types import EnvSpec, EpisodeBatch
 
 from .batch_memory import BatchMemory
 from .captured import CapturedCalls, CudaGraphs
+from .critic_fit import CriticFit
 from .joint_tables import joint_tables
 from .length_groups import length_groups
-from .optimiser import FlatAdam
+from .optimiser import FlatAdam, add_losses
 from .precision import Precision
 from .recognizer_fit import RecognizerFit
 from .transitions import BatchReader, filled_bound
@@ -43,16 +43,15 @@ class Update:
     ) -> None:
         self.config, self.device = config, device
         self.precision = Precision(config.training.precision, device)
-        agent, training = config.agent, config.training
-        self.policy = PolicySpec(
-            spec.n_agents, spec.n_actions, spec.obs_size,
-            agent.hidden_size, agent.use_last_action, agent.use_agent_id,
-        )  # fmt: skip
+        training = config.training
+        self.policy = config.agent.policy(spec)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.objective: Objective = build_objective(config, spec, self.policy).to(device)
         parameters = [p for module in self.objective.trained() for p in module.parameters()]
         self._optimiser = FlatAdam(parameters, learning_rate=training.learning_rate, max_norm=training.grad_clip)
+        critics = self.objective.critics()
+        self._critic_fit = CriticFit(self.objective, critics, training, self.precision) if critics else None
         recognizer = self.objective.recognizer
         self._fit = None if recognizer is None else RecognizerFit(recognizer, training, self.precision.bfloat16)
         self._zero = torch.zeros((), device=device)
@@ -60,7 +59,7 @@ class Update:
         self._updates = 0
         self._first_step: dict[str, Tensor] | None = None  # of some episode, for the tables of a matrix game
         self._read = BatchReader(training.gamma, self.precision.product_dtype)
-        graphs = device.type == "cuda" and training.cuda_graphs
+        graphs = device.type == "cuda" and training.cuda_graphs and self.objective.capturable
         static = graphs if static_shapes is None else static_shapes
         self.inputs = BatchMemory(spec, training.batch_size, device) if static else None
         self.calls = CapturedCalls(CudaGraphs(device) if graphs and static else None)
@@ -80,10 +79,10 @@ class Update:
         # More steps of the recognizer in the very first update [code].
         fit_steps = training.recognizer_updates if self._updates else training.recognizer_first_updates
         if self.inputs is not None and batch.multiplicity is None and self.inputs.holds(batch):
-            scalars, skipped = self._step_in_place(self.inputs, batch, weighted, fit_steps)
+            scalars, skipped = self._step_in_place(self.inputs, batch, env_steps, weighted, fit_steps)
             meanwhile()
         else:
-            scalars, skipped = self._step(self._parts(batch), weighted, fit_steps, meanwhile)
+            scalars, skipped = self._step(self._parts(batch, env_steps), weighted, fit_steps, meanwhile)
         self._metrics.add(scalars, skipped)
         self._updates += 1
         if self._targets_are_due():
@@ -94,13 +93,13 @@ class Update:
         self.inputs = None
 
     def _step_in_place(
-        self, inputs: BatchMemory, batch: EpisodeBatch, weighted: bool, fit_steps: int
+        self, inputs: BatchMemory, batch: EpisodeBatch, env_steps: int, weighted: bool, fit_steps: int
     ) -> tuple[dict[str, Tensor], Tensor]:
         """`_step` on `batch` in the memory of `inputs`, as a graph where there is one."""
         tensors = inputs.take(batch)
         bound = filled_bound(batch.filled_count, batch.filled.numel())
         key = (*batch.filled.shape, bound, weighted, fit_steps)
-        return self.calls.run(key, lambda: self._step([self._read(tensors, bound)], weighted, fit_steps))
+        return self.calls.run(key, lambda: self._step([self._read(tensors, bound, env_steps)], weighted, fit_steps))
 
     def _step(
         self,
@@ -118,38 +117,35 @@ class Update:
         for part, evaluation in zip(parts, evaluations):
             with self.precision.forward():
                 losses = self.objective.steady_losses(part, evaluation)
-            self._learn(losses, scalars)
+            add_losses(self._optimiser, losses, scalars)
         meanwhile()
         fit_norm, fit_skipped = self._fit.finish() if self._fit is not None else (self._zero, self._zero)
+        critic_skipped = self._zero
+        if self._critic_fit is not None:
+            critic_scalars, critic_skipped = self._critic_fit.run(parts, evaluations)
+            scalars |= critic_scalars
         for part, evaluation in zip(parts, evaluations):
             with self.precision.forward():
                 losses = self.objective.weighted_losses(part, evaluation, weighted=weighted)
-            self._learn(losses, scalars)
+            add_losses(self._optimiser, losses, scalars)
         self._optimiser.complete()
         norm, skipped = self._optimiser.step()
         scalars |= {"grad_norm": norm, "recognizer_grad_norm": fit_norm}
-        return scalars, torch.maximum(skipped, fit_skipped)
+        return scalars, torch.maximum(torch.maximum(skipped, fit_skipped), critic_skipped)
 
-    def _learn(self, losses: Losses, scalars: dict[str, Tensor]) -> None:
-        """Adds the gradient of a part's losses, and what they are to the sums of the parts."""
-        if not losses.terms:
-            return
-        self._optimiser.add(losses.total)
-        for name, value in (*losses.terms.items(), *losses.metrics.items()):
-            value = value.detach()
-            scalars[name] = scalars[name] + value if name in scalars else value
-
-    def _parts(self, batch: EpisodeBatch) -> list[Transitions]:
+    def _parts(self, batch: EpisodeBatch, env_steps: int) -> list[Transitions]:
         """The batch, on a CPU in groups of similar lengths; a GPU would rather have few and large kernels."""
-        transitions = self._transitions(batch)
-        if batch.lengths is None or batch.multiplicity is not None or self.device.type != "cpu":
+        transitions = self._transitions(batch, env_steps)
+        in_order = batch.lengths is not None and batch.multiplicity is None
+        if not (in_order and self.objective.splits and self.device.type == "cpu"):
             return [transitions]
+        assert batch.lengths is not None
         groups = length_groups(batch.lengths, batch.filled.shape[1])
         if len(groups) == 1:
             return [transitions]
         return [transitions.part(*group, sum(batch.lengths[group.first : group.end])) for group in groups]
 
-    def _transitions(self, batch: EpisodeBatch) -> Transitions:
+    def _transitions(self, batch: EpisodeBatch, env_steps: int) -> Transitions:
         names = ("obs", "state", "avail_actions", "actions", "reward", "terminated", "filled")
         tensors = {name: getattr(batch, name).to(self.device, non_blocking=True) for name in names}
         share = tensors["filled"].to(torch.float32)
@@ -158,7 +154,7 @@ class Update:
         else:
             share.mul_(batch.multiplicity.to(self.device).unsqueeze(1))
             share.div_(share.sum())
-        return self._read(tensors, batch.filled_count, share=share)
+        return self._read(tensors, batch.filled_count, env_steps, share=share)
 
     def _start_fit(self, parts: list[Transitions], evaluations: list[Any], steps: int) -> None:
         """The recognizer's own steps on this batch and its targets."""
@@ -203,6 +199,7 @@ class Update:
         return {
             "objective": {name: value.clone() for name, value in self.objective.state_dict().items()},
             "optimiser": self._optimiser.state_dict(),
+            "critic_optimiser": self._critic_fit.state_dict() if self._critic_fit else {},
             "recognizer_optimiser": self._fit.state_dict() if self._fit else {},
             "metrics": self._metrics.state_dict(),
             "updates": self._updates,
@@ -213,6 +210,8 @@ class Update:
         """Takes over what `state_dict` gave: the next updates are those that would have followed."""
         self.objective.load_state_dict(state["objective"])
         self._optimiser.load_state_dict(state["optimiser"])
+        if self._critic_fit is not None:
+            self._critic_fit.load_state_dict(state["critic_optimiser"])
         if self._fit is not None:
             self._fit.load_state_dict(state["recognizer_optimiser"])
         self._metrics.load_state_dict(state["metrics"])

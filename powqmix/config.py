@@ -1,8 +1,8 @@
 """The configuration of a run: frozen dataclasses with defaults and checks, presets that hold differences only.
 
 The defaults are the paper's (arXiv 2405.08036). Sources of constants: [paper] its text, [code] the authors' published
-settings, [pymarl2] the framework both build on, [wqmix], [qplex], [resq], [pymarl] those works' own settings. A value
-is resolved in this order: defaults, preset, algorithm, `--config FILE`, `--set key=value`.
+settings, [pymarl2] the framework both build on, [wqmix], [qplex], [resq], [pymarl], [epymarl], [lica], [fop] those
+works' own settings. A value is resolved in this order: defaults, preset, algorithm, `--config FILE`, `--set key=value`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from powqmix.algorithms import ALGORITHMS as ALGORITHMS
+from powqmix.types import ACTION_SELECTIONS, EnvSpec, PolicySpec
 
 DEVICE_COPY = ("auto", "on", "off")
 LOCKSTEP_ENVS = 8  # environments of the single actor of a lockstep run [paper: 8 in parallel]
@@ -51,9 +54,19 @@ class AgentConfig:
     hidden_size: int = 64  # [pymarl2]; 256 in the large variant for 3s5z_vs_3s6z
     use_last_action: bool = True  # [pymarl2]; off in the matrix game
     use_agent_id: bool = True  # [pymarl2]; off in predator-prey
+    action_selection: str = "epsilon_greedy"  # on values; "softmax" draws from a policy: the algorithm decides
 
     def __post_init__(self) -> None:
         _positive("agent", self, "hidden_size")
+        wanted = " or ".join(map(repr, ACTION_SELECTIONS))
+        _require(self.action_selection in ACTION_SELECTIONS, "agent.action_selection", wanted, self.action_selection)
+
+    def policy(self, spec: EnvSpec) -> PolicySpec:
+        """The agent of these sizes for an environment of `spec`."""
+        return PolicySpec(
+            spec.n_agents, spec.n_actions, spec.obs_size,
+            self.hidden_size, self.use_last_action, self.use_agent_id, self.action_selection,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class MixerConfig:
 
 @dataclass(frozen=True)
 class CriticConfig:
-    """CentralMixer of Q^*, over central agents of its own."""
+    """CentralMixer of Q^*, over central agents of its own; and what policies are judged by."""
 
     hidden_size: int = 256  # [wqmix, pymarl2]; 64 in [code]
 
@@ -121,6 +134,46 @@ class QTRANConfig:
 
 
 @dataclass(frozen=True)
+class MADDPGConfig:
+    """What the policies of MADDPG are held to, and how their targets follow."""
+
+    logit_weight: float = 0.001  # of the mean square of logits in the policy's loss [epymarl]
+    target_rate: float = 0.01  # share of the online networks in each copy of targets; 1: all [epymarl]
+
+    def __post_init__(self) -> None:
+        _require(self.logit_weight >= 0, "maddpg.logit_weight", "at least 0", self.logit_weight)
+        _positive("maddpg", self, "target_rate")
+        _fraction("maddpg", self, "target_rate")
+
+
+@dataclass(frozen=True)
+class LICAConfig:
+    """The mixing critic is of `mixer.embed_size` and `mixer.hypernet_size`."""
+
+    entropy_weight: float = 0.06  # of the entropy over its size; 0.03 for 3s5z_vs_3s6z [lica, pymarl2]
+
+    def __post_init__(self) -> None:
+        _require(self.entropy_weight >= 0, "lica.entropy_weight", "at least 0", self.entropy_weight)
+
+
+@dataclass(frozen=True)
+class FOPConfig:
+    """The temperature of FOP's policies, annealed linearly; its other sizes are `critic`, `mixer` and `qplex.heads`."""
+
+    temperature_start: float = 0.5  # [fop]
+    temperature_finish: float = 0.05  # [fop]
+    anneal_steps: int = 90_000  # environment steps; the published schedule falls by 1 in 200,000 [fop]
+
+    def __post_init__(self) -> None:
+        _positive("fop", self, "temperature_start", "temperature_finish", "anneal_steps")
+
+    def temperature(self, env_steps: int) -> float:
+        """The temperature after `env_steps` environment steps."""
+        share = min(1.0, env_steps / self.anneal_steps)
+        return self.temperature_start + share * (self.temperature_finish - self.temperature_start)
+
+
+@dataclass(frozen=True)
 class WeightingConfig:
     """The two values of w(s, a); algorithms set their own."""
 
@@ -140,6 +193,8 @@ class TrainingConfig:
     batch_size: int = 128  # episodes [paper]
     learning_rate: float = 1e-3  # Adam, all of its optimisers [pymarl2, code]
     recognizer_learning_rate: float = 1e-3  # [code]
+    critic_learning_rate: float = 5e-4  # of critics that policies are judged by [pymarl, epymarl, lica, fop]
+    critic_updates: int = 1  # their Adam steps a train step, on the same batch and targets
     gamma: float = 0.99  # [pymarl2]
     td_lambda: float = 0.6  # [paper]
     grad_clip: float = 10.0  # norm, each optimiser over its own parameters [pymarl2]
@@ -148,6 +203,7 @@ class TrainingConfig:
     recognizer_first_updates: int = 20  # in the very first train step [code]
     recognizer_minibatches: int = 1  # above 1: instead, one epoch over so many parts of the batch, a step on each
     samples_per_insert: float = 16.0  # sampled / inserted episodes: 1 update of 128 for 8 new [paper, pymarl2]
+    slack_episodes: int = 8  # that actors may play ahead of the learner: fewer stalls against parameter lag
     precision: str = "float32"  # of products: float32, bfloat16, or tf32 on a GPU; sums and values stay float32
     cuda_graphs: bool = True  # on a GPU an update of a shape is captured once, then launched as a whole
     max_updates: int = 0  # end after this many updates; 0: after `steps`
@@ -157,17 +213,18 @@ class TrainingConfig:
         _positive(
             "training", self, "batch_size", "learning_rate", "recognizer_learning_rate", "grad_clip",
             "target_update_interval", "samples_per_insert", "publish_every_updates", "recognizer_updates",
-            "recognizer_first_updates", "recognizer_minibatches",
+            "recognizer_first_updates", "recognizer_minibatches", "critic_learning_rate", "critic_updates",
         )  # fmt: skip
         _fraction("training", self, "gamma", "td_lambda")
         wanted = "float32, tf32 (on a GPU) or bfloat16"
         _require(self.precision in ("float32", "tf32", "bfloat16"), "training.precision", wanted, self.precision)
-        _require(self.max_updates >= 0, "training.max_updates", "at least 0", self.max_updates)
+        for name in ("max_updates", "slack_episodes"):
+            _require(getattr(self, name) >= 0, f"training.{name}", "at least 0", getattr(self, name))
 
 
 @dataclass(frozen=True)
 class ExplorationConfig:
-    """Epsilon-greedy on legal actions, annealed linearly in environment steps."""
+    """The share of uniformly random legal actions, annealed linearly in environment steps."""
 
     epsilon_start: float = 1.0  # [paper]
     epsilon_finish: float = 0.05  # [paper]
@@ -265,6 +322,9 @@ class Config:
     recognizer: RecognizerConfig = RecognizerConfig()
     qplex: QPLEXConfig = QPLEXConfig()
     qtran: QTRANConfig = QTRANConfig()
+    maddpg: MADDPGConfig = MADDPGConfig()
+    lica: LICAConfig = LICAConfig()
+    fop: FOPConfig = FOPConfig()
     weighting: WeightingConfig = WeightingConfig()
     training: TrainingConfig = TrainingConfig()
     exploration: ExplorationConfig = ExplorationConfig()
@@ -292,35 +352,6 @@ class Config:
         values = dataclasses.asdict(self)
         values["env"] = dict(self.env)
         return values
-
-
-def _weights(recognized: float, other: float) -> dict[str, Any]:
-    """The two values of w(s, a), from the first step on."""
-    return {
-        "weighting.recognized_weight": recognized,
-        "weighting.other_weight": other,
-        "weighting.warmup_steps": 0,
-    }
-
-
-# What an algorithm changes of the defaults; the composition itself is in objectives/build.py. The recognizer's family
-# is what the defaults and the presets are made for.
-ALGORITHMS: dict[str, dict[str, Any]] = {
-    "powqmix": {},
-    "pow-vdn": {},
-    "pow-qplex": {},
-    "powqmix-opt": {},  # [paper] Figure 4: the recognizer's weights for the greedy joint action alone
-    "qmix": _weights(1.0, 1.0),  # every step counts 1
-    "vdn": _weights(1.0, 1.0),
-    "qplex": _weights(1.0, 1.0),
-    "cw-qmix": _weights(1.0, 0.1),  # alpha 0.1 [wqmix, pymarl2]
-    "ow-qmix": _weights(1.0, 0.1),  # alpha 0.1 [wqmix, pymarl2]
-    "resq": {**_weights(1.0, 1.0), "critic.hidden_size": 128},  # width of critic and residual [resq]
-    "qtran": _weights(1.0, 1.0),
-    "qmix-5": _weights(5.0, 5.0),  # [paper] Figure 5: POWQMIX's weights in the other algorithms
-    "cw-qmix-5": _weights(5.0, 0.0),
-    "ow-qmix-5": _weights(5.0, 0.0),
-}
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ only, because actors import it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 Array = npt.NDArray[Any]
+
+ACTION_SELECTIONS = "epsilon_greedy", "softmax"  # what a policy's outputs are: values, or logits
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,12 @@ class EnvSpec:
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """Shape of the recurrent agent, enough to run it without torch.
+    """Shape of the recurrent agent and how it acts, enough to run it without torch.
 
     Input of a row: observation, one-hot last action (if `use_last_action`; zeros at t = 0), one-hot agent id
-    (if `use_agent_id`), in this order.
+    (if `use_agent_id`), in this order. An action is any legal one with probability epsilon; else, with
+    `action_selection` "epsilon_greedy", the one of the largest output, with "softmax" one drawn from the softmax over
+    the outputs of legal actions.
     """
 
     n_agents: int
@@ -52,6 +57,11 @@ class PolicySpec:
     hidden_size: int
     use_last_action: bool
     use_agent_id: bool
+    action_selection: str = "epsilon_greedy"
+
+    def greedy(self) -> PolicySpec:
+        """The same agent where it only takes its best actions: with epsilon 0, as in tests."""
+        return dataclasses.replace(self, action_selection="epsilon_greedy")
 
     @property
     def input_size(self) -> int:

@@ -1,6 +1,7 @@
 #include "actor/policy.h"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "powqmix/random.h"
@@ -30,6 +31,26 @@ int greedy_action(const float* q, const uint8_t* avail, int n_actions) {
   int best = -1;
   for (int a = 0; a < n_actions; ++a) {
     if (avail[a] && (best < 0 || q[a] > q[best])) best = a;
+  }
+  return best;
+}
+
+// An action drawn from the softmax over the legal logits: the largest of logit + Gumbel noise (Gumbel-max).
+// -1 if none is legal. `counter` is that of the first block of random numbers; a block serves four actions.
+int drawn_action(const float* logits, const uint8_t* avail, int n_actions, uint64_t key, uint64_t episode,
+                 uint64_t counter) {
+  int best = -1;
+  double largest = 0.0;
+  Philox4 block{};
+  for (int a = 0; a < n_actions; ++a) {
+    if (a % 4 == 0) block = philox4x32(key, episode, counter + a / 4);
+    if (!avail[a]) continue;
+    const double uniform = (block.word[a % 4] + 0.5) * (1.0 / 4294967296.0);  // neither 0 nor 1
+    const double value = logits[a] - std::log(-std::log(uniform));
+    if (best < 0 || value > largest) {
+      best = a;
+      largest = value;
+    }
   }
   return best;
 }
@@ -103,6 +124,15 @@ void Policy::evaluate(const int* envs, int count, const float* obs) {
   }
 }
 
+int Policy::preferred(uint64_t key, const Running& running, int agent, const float* outputs,
+                      const uint8_t* legal) const {
+  if (shape_.action_selection == ActionSelection::kEpsilonGreedy)
+    return greedy_action(outputs, legal, shape_.n_actions);
+  // The highest bit sets these counters apart from those of exploration.
+  const uint64_t counter = uint64_t{1} << 63 | running.step << 32 | static_cast<uint64_t>(agent) << 16;
+  return drawn_action(outputs, legal, shape_.n_actions, key, running.episode, counter);
+}
+
 void Policy::choose(int e, const uint8_t* avail, int32_t* actions) {
   Running& running = running_[e];
   const int A = shape_.n_actions;
@@ -119,8 +149,8 @@ void Policy::choose(int e, const uint8_t* avail, int32_t* actions) {
       explore = static_cast<float>(block.word[agent % 2 * 2] >> 8) * (1.0f / 16777216.0f) < running.epsilon;
       share = block.word[agent % 2 * 2 + 1];
     }
-    const int action =
-        explore ? random_action(share, legal, A) : greedy_action(values + agent * q_stride_, legal, A);
+    const int action = explore ? random_action(share, legal, A)
+                               : preferred(key, running, agent, values + agent * q_stride_, legal);
     if (action < 0) {
       throw std::invalid_argument("env " + std::to_string(e) + ", agent " + std::to_string(agent) +
                                   ": avail_actions has no legal action at step " +

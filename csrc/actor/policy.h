@@ -1,5 +1,5 @@
-// Policy: the recurrent agents of E environments, their memory, and epsilon-greedy choice among legal
-// actions.
+// Policy: the recurrent agents of E environments, their memory, and their choice among legal actions: the
+// best one, or one drawn from their softmax, and with probability epsilon any.
 //
 // An episode is played from its first step to its last with the parameters and the epsilon that were newest
 // when it began. Environments end at different times, so several versions can be in use at once; each is kept
@@ -55,6 +55,9 @@ class Policy {
   };
   void evaluate(const int* envs, int count, const float* obs);
   void choose(int e, const uint8_t* avail, int32_t* actions);
+  // Of one agent that does not explore; -1 if none is legal.
+  int preferred(uint64_t key, const Running& running, int agent, const float* outputs,
+                const uint8_t* legal) const;
 
   PolicyShape shape_;
   int num_envs_;

@@ -14,7 +14,13 @@
 
 namespace powqmix {
 
-// Shape of the agent; the same fields as powqmix.types.PolicySpec.
+// How an agent turns its outputs into an action, with probability 1 - epsilon; else it is any legal one.
+enum class ActionSelection {
+  kEpsilonGreedy,  // the largest of the legal outputs, which are values
+  kSoftmax,        // drawn from the softmax over the legal outputs, which are logits
+};
+
+// Shape of the agent, and how it acts; the same fields as powqmix.types.PolicySpec.
 struct PolicyShape {
   int n_agents = 0;
   int n_actions = 0;
@@ -22,6 +28,7 @@ struct PolicyShape {
   int hidden_size = 0;
   bool use_last_action = true;
   bool use_agent_id = true;
+  ActionSelection action_selection = ActionSelection::kEpsilonGreedy;
 
   int input_size() const {
     return obs_size + (use_last_action ? n_actions : 0) + (use_agent_id ? n_agents : 0);

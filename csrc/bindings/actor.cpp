@@ -166,13 +166,22 @@ void set_parameters(Policy& policy, const py::array& flat, int64_t version) {
   policy.set_parameters(data_of<float>("parameters", flat, {policy.shape().parameter_count()}), version);
 }
 
+ActionSelection action_selection(const std::string& name) {
+  if (name == "epsilon_greedy") return ActionSelection::kEpsilonGreedy;
+  if (name == "softmax") return ActionSelection::kSoftmax;
+  throw std::invalid_argument("action_selection must be 'epsilon_greedy' or 'softmax', got '" + name + "'");
+}
+
 void bind_policy(py::module_& m) {
   py::class_<PolicyShape>(m, "PolicyShape")
-      .def(py::init([](int n_agents, int n_actions, int obs_size, int hidden_size, bool last, bool id) {
-             return PolicyShape{n_agents, n_actions, obs_size, hidden_size, last, id};
+      .def(py::init([](int n_agents, int n_actions, int obs_size, int hidden_size, bool last, bool id,
+                       const std::string& selection) {
+             return PolicyShape{
+                 n_agents, n_actions, obs_size, hidden_size, last, id, action_selection(selection)};
            }),
            py::kw_only(), py::arg("n_agents"), py::arg("n_actions"), py::arg("obs_size"),
-           py::arg("hidden_size"), py::arg("use_last_action"), py::arg("use_agent_id"))
+           py::arg("hidden_size"), py::arg("use_last_action"), py::arg("use_agent_id"),
+           py::arg("action_selection") = "epsilon_greedy")
       .def_property_readonly("parameter_count", &PolicyShape::parameter_count);
 
   py::class_<Policy>(m, "Policy")

@@ -118,7 +118,7 @@ def play(
     env = envs.make(config.env_id, num_envs, derive_seed(seed, EVALUATION, 0), **config.env)
     try:
         schema = episode_schema(policy.env_spec, config.replay.dtype)
-        rollout = Rollout(env, policy.policy_spec, schema, derive_seed(seed, EVALUATION, 1))
+        rollout = Rollout(env, policy.policy_spec.greedy(), schema, derive_seed(seed, EVALUATION, 1))
         rollout.set_parameters(policy.parameters, policy.updates)
         played: list[Episode] = []
         while len(played) < episodes:

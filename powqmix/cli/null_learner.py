@@ -33,7 +33,6 @@ from powqmix.wire.parameters import ParameterWriter
 
 from .errors import CommandError
 from .timing import Stages
-from .workload import policy_spec
 
 PUBLISH_EVERY_S = 0.05  # a new version of the parameters: 20 updates a second
 TURN_S = 0.02  # a turn waits so long for messages
@@ -83,7 +82,7 @@ class NullLearner:
         actors = dataclasses.replace(config.actors, count=fleet.actors, envs_per_actor=fleet.envs_per_actor)
         self.config, self.fleet = dataclasses.replace(config, actors=actors), fleet
         spec = envs.spec(config.env_id, **config.env)
-        policy = policy_spec(config, spec)
+        policy = config.agent.policy(spec)
         self._vector = initial_parameters(policy)
         self._folder = tempfile.TemporaryDirectory(prefix="powqmix-")
         self.folder = Path(self._folder.name)

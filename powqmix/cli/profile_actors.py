@@ -13,7 +13,6 @@ from .null_learner import Fleet, NullLearner, measure
 from .output import progress
 from .peaks import one_core_gmacs
 from .trace import Span
-from .workload import policy_spec
 
 WARM_UP_S = 0.3
 # Stages of a step: the name that is shown, and what an actor wrote of it (actors/stages.py).
@@ -29,7 +28,7 @@ def measure_actors(
     Everything is as in a run but the learner: parameters of a fresh network, the lowest epsilon, episodes over ZeroMQ.
     """
     spec = envs.spec(config.env_id, **config.env)
-    shape = policy_spec(config, spec)
+    shape = config.agent.policy(spec)
     rows: list[dict[str, Any]] = []
     tracks: dict[str, list[Span]] = {}
     with progress(f"measuring {len(env_counts)} sizes for {seconds:g} s each", len(env_counts)) as bar:

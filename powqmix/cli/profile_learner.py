@@ -39,6 +39,7 @@ STAGES = (
     ("objective", "evaluate", "forward"),
     ("", "_start_fit", "recognizer steps"),
     ("_fit", "finish", "recognizer steps"),
+    ("_critic_fit", "run", "critic steps"),
     ("objective", "steady_losses", "losses"),
     ("objective", "weighted_losses", "losses"),
     ("_optimiser", "add", "backward"),
@@ -128,7 +129,7 @@ class _Loop:
             self.update.go_eager()  # a graph has no stages
             for owner, method, stage in STAGES:
                 wrapped = getattr(self.update, owner) if owner else self.update
-                if wrapped is not None:  # there may be no recognizer
+                if wrapped is not None:  # there may be no recognizer, and no critic with own steps
                     self.stages.wrap(wrapped, method, stage)
             self._for(seconds, self._staged, bar.advance)
         stages = self.stages.medians()

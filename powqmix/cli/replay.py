@@ -102,7 +102,7 @@ def play_episode(policy: SavedPolicy, seed: int) -> Episode:
     config = policy.config
     env = envs.make(config.env_id, 1, seed, **config.env)
     try:
-        rollout = Rollout(env, policy.policy_spec, episode_schema(policy.env_spec), seed)
+        rollout = Rollout(env, policy.policy_spec.greedy(), episode_schema(policy.env_spec), seed)
         rollout.set_parameters(policy.parameters, policy.updates)
         return rollout.play_round(0.0)[0]
     finally:

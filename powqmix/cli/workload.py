@@ -9,23 +9,15 @@ from powqmix import envs
 from powqmix.actors.rollout import Rollout
 from powqmix.config import Config
 from powqmix.learner.replay import ReplayRing
-from powqmix.types import Array, EnvSpec, Episode, EpisodeSchema, PolicySpec
+from powqmix.types import Array, Episode, EpisodeSchema
 from powqmix.wire.frames import checksum
 from powqmix.wire.messages import EpisodeHeader
-
-
-def policy_spec(config: Config, spec: EnvSpec) -> PolicySpec:
-    """The shape of the agent that `config` trains in an environment of `spec`."""
-    agent = config.agent
-    return PolicySpec(
-        spec.n_agents, spec.n_actions, spec.obs_size, agent.hidden_size, agent.use_last_action, agent.use_agent_id
-    )
 
 
 def player(config: Config, num_envs: int, schema: EpisodeSchema, parameters: Array) -> tuple[Rollout, Any]:
     """A rollout of `num_envs` environments of `config` with `parameters`, and the environments."""
     env = envs.make(config.env_id, num_envs, config.seed, **config.env)
-    rollout = Rollout(env, policy_spec(config, env.spec), schema, config.seed)
+    rollout = Rollout(env, config.agent.policy(env.spec), schema, config.seed)
     rollout.set_parameters(parameters, 0)
     return rollout, env
 

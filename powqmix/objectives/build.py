@@ -20,6 +20,7 @@ from powqmix.types import EnvSpec, PolicySpec
 
 from .joint_value import JointValue
 from .objective import Objective
+from .policy_algorithms import COMA, FOP, LICA, MADDPG, PolicyAlgorithm
 from .qtran import QTRANObjective
 from .residual import ResidualObjective
 from .weighted_td import WeightedTDObjective
@@ -144,9 +145,14 @@ WQMIX = "Rashid et al., NeurIPS 2020, arXiv 2006.10800"
 QPLEX = "Wang et al., ICLR 2021, arXiv 2008.01062"
 RESQ = "Shen et al., NeurIPS 2022"
 SON = "Son et al., ICML 2019, arXiv 1905.05408"
+LOWE = "Lowe et al., NeurIPS 2017, arXiv 1706.02275; discrete as by Papoudakis et al., arXiv 2006.07869"
+FOERSTER = "Foerster et al., AAAI 2018, arXiv 1705.08926"
+ZHOU = "Zhou et al., NeurIPS 2020, arXiv 2007.02529"
+ZHANG = "Zhang et al., ICML 2021"
 
-# An algorithm is a row: mixer, whether there is a critic, weighting, what it does, where it comes from.
-OBJECTIVES: dict[str, Algorithm] = {
+# An algorithm is a row: mixer, whether there is a critic, weighting, what it does, where it comes from. Of algorithms
+# whose agents are policies a row has the last two.
+OBJECTIVES: dict[str, Algorithm | PolicyAlgorithm] = {
     "powqmix": Algorithm(
         Parts.monotonic, True, RecognizerWeighting,
         "the joint actions that a recognizer finds potentially optimal have the high weight", POWQMIX,
@@ -184,6 +190,10 @@ OBJECTIVES: dict[str, Algorithm] = {
     "ow-qmix-5": Algorithm(
         Parts.monotonic, True, OptimisticWeighting, "ablation: ow-qmix with weights 5 and 0", POWQMIX,
     ),
+    "maddpg": MADDPG("policies climb a critic of joint actions, through relaxed draws, off-policy", LOWE),
+    "coma": COMA("policy gradients; the baseline is what the agent's other actions would be worth", FOERSTER),
+    "lica": LICA("policies climb a critic that mixes their probabilities; a steady push for entropy", ZHOU),
+    "fop": FOP("soft policies of agents whose soft values factorize the joint one, off-policy", ZHANG),
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ class Transitions:
     filled: Tensor  # u8 [B, T]
     share: Tensor  # f32 [B, T], of each step in the mean over filled steps; sums to 1
     filled_count: int  # how many steps are filled, or a bound on it where the count must not enter shapes
+    env_steps: int = 0  # of the run when this is learned from: what schedules go by
 
     def part(self, first: int, end: int, steps: int, filled_count: int) -> Transitions:
         """Episodes first .. end - 1 as far as step `steps`, at which they have all ended. Shares stay of the whole."""
@@ -42,6 +43,7 @@ class Transitions:
             self.filled[episodes, :steps].contiguous(),
             self.share[episodes, :steps].contiguous(),
             filled_count,
+            self.env_steps,
         )
 
     def mean(self, values: Tensor) -> Tensor:
@@ -108,13 +110,16 @@ class Objective(nn.Module):
     """Owns the networks, and turns a batch into named losses.
 
     The update calls, in this order: `evaluate` (values and targets); as often as configured the step that fits the
-    recognizer to `regression`, and meanwhile `steady_losses`, which no weight enters; then `weighted_losses`.
+    recognizer to `regression`, and meanwhile `steady_losses`, which no weight enters; where there are `critics`, as
+    often as configured `critic_losses`, each time with a step of their optimiser; then `weighted_losses`.
     Objectives without a recognizer have `recognizer` None and are never asked for a regression. An algorithm with a
     problem of its own (residuals, constraints) is a subclass that adds networks to `trained`, fields to its
     Evaluation, and terms to its Losses.
     """
 
     agent: RecurrentAgent
+    splits = True  # whether the losses of parts of a batch add up to those of the whole
+    capturable = True  # whether an update depends on tensors alone, not on schedules or a random stream of its own
 
     @property
     def recognizer(self) -> Recognizer | None:
@@ -124,6 +129,11 @@ class Objective(nn.Module):
     def trained(self) -> list[nn.Module]:
         """Modules of the main optimiser, in the order of its flat vector; the agent is first."""
         raise NotImplementedError
+
+    def critics(self) -> list[nn.Module]:
+        """Modules of a second optimiser, with a learning rate of its own, that steps before the main one: those that a
+        policy is judged by."""
+        return []
 
     def sync_targets(self) -> None:
         """Copies online networks into target networks."""
@@ -137,6 +147,10 @@ class Objective(nn.Module):
         """The losses that do not depend on weights; without terms if there are none."""
         return Losses({})
 
+    def critic_losses(self, batch: Transitions, evaluation: Any) -> Losses:
+        """The losses of `critics`, with their parameters as they are now."""
+        raise NotImplementedError
+
     def weighted_losses(self, batch: Transitions, evaluation: Any, *, weighted: bool) -> Losses:
         """The others; all steps have weight 1 where not `weighted` (warm-up)."""
         raise NotImplementedError
@@ -148,7 +162,8 @@ class Objective(nn.Module):
         return Losses(first.terms | second.terms, first.metrics | second.metrics)
 
     def joint_values(self, grid: JointGrid) -> dict[str, Tensor]:
-        """What each joint action is worth, [J, 1] a name: `q_tot`, whose maximum is the greedy one, and others."""
+        """What each joint action is worth, [J, 1] a name: where values decide `q_tot`, whose maximum is the greedy one,
+        and others."""
         raise NotImplementedError
 
     def agent_values(self, batch: Transitions) -> AgentValues:

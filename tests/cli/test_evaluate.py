@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from powqmix.cli.evaluate import play, summarise
+from powqmix.cli.replay import play_episode
 from powqmix.learner.saved_policy import load_policy
 from powqmix.types import Episode
 
@@ -53,6 +55,19 @@ def test_greedy_episodes_are_played_with_epsilon_0_and_random_ones_with_1(run: P
     policy = load_policy(run)
     assert {episode.epsilon for episode in play(policy, 3, 0.0, 0, 8)[0]} == {0.0}
     assert {episode.epsilon for episode in play(policy, 3, 1.0, 0, 8)[0]} == {1.0}
+
+
+def test_a_policy_that_draws_in_training_takes_its_best_actions_here(run: Path) -> None:
+    policy = load_policy(run)
+    agent = dataclasses.replace(policy.config.agent, action_selection="softmax")
+    drawing = dataclasses.replace(
+        policy, config=dataclasses.replace(policy.config, agent=agent), policy_spec=agent.policy(policy.env_spec)
+    )
+    assert drawing.policy_spec.action_selection == "softmax"
+    for one, other in zip(play(policy, 4, 0.0, 5, 2)[0], play(drawing, 4, 0.0, 5, 2)[0], strict=True):
+        assert [frame.tobytes() for frame in one.frames] == [frame.tobytes() for frame in other.frames]
+    one, other = play_episode(policy, 3), play_episode(drawing, 3)
+    assert one.frames[3].tobytes() == other.frames[3].tobytes()
 
 
 @pytest.mark.parametrize("num_envs", [1, 3, 50])

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from powqmix import config
-from powqmix.cli.experiment_file import plan
+from powqmix.cli.experiment_file import PlannedRun, plan
+from powqmix.cli.experiment_tables import joint_tables
 from powqmix.config import ConfigError
 
 from .conftest import write_run
@@ -266,3 +267,15 @@ def test_every_experiment_of_the_repository_resolves(file: Path, tmp_path: Path)
     found = plan(file, tmp_path)
     assert found.about
     assert len(found.runs) == len({run.path for run in found.runs}) >= 6  # each run has a folder of its own
+
+
+def test_tables_of_policies_have_the_critic_and_no_q_tot() -> None:
+    q_star = [[8.0, -12.0, -12.0], [-12.0, 0.5, 0.0], [-12.0, 0.0, 7.9]]
+    summary = {
+        "greedy_joint_action": [2, 2], "q_tot": None, "q_r": None, "q_star": q_star, "q_jt": None,
+        "updates": 3, "wall_time_s": 1.0,
+    }  # fmt: skip
+    settings = config.resolve("matrix/powqmix", "coma")
+    text = joint_tables([(PlannedRun("matrix", "coma", 0, settings, (), Path("x")), summary)])
+    assert "| matrix | coma | 0 | (C,C) | 7.9 | - | - | - | 0.500 | - | 3 | 1 |" in text
+    assert "| B | -12.00 | 0.50 | 0.00 |" in text

@@ -34,7 +34,10 @@ def test_learner_reports_updates_and_every_stage(command: Command) -> None:
     assert report["updates_per_second"] * report["ms_per_update"] == pytest.approx(1000)
     # A stage that the update does not have any more would be missing here.
     names = ["sample and gather", *dict.fromkeys(name for _, _, name in STAGES), "rest of the update", "publish"]
+    names.remove("critic steps")  # those of policies
     assert list(report["stages_ms"]) == names
+    coma = command("profile", "learner", *FAST, "--algorithm", "coma", "--set", "replay.capacity=8").json
+    assert coma["stages_ms"]["critic steps"] > coma["stages_ms"]["recognizer steps"]
     assert all(ms > 0 for name, ms in report["stages_ms"].items() if not name.startswith("rest"))
     assert report["stages_ms"]["rest of the update"] < 0.5 * sum(report["stages_ms"].values())
 

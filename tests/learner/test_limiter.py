@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,3 +154,19 @@ def test_a_lost_ring_is_filled_before_sampling_and_what_fills_it_earns_nothing()
 def test_values_that_could_hold_up_both_sides_are_refused(arguments: tuple[float, int, int, int], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         SamplesPerInsertLimiter(*arguments)
+
+
+def test_with_one_sample_an_insert_and_no_slack_a_ring_of_a_batch_holds_just_what_was_not_learned_from() -> None:
+    limiter = SamplesPerInsertLimiter(1.0, batch_size=8, min_episodes=8, slack_episodes=0)
+    random, waiting = np.random.default_rng(0), 0
+    for _ in range(2000):
+        assert limiter.headroom() == 8 - waiting
+        if limiter.may_insert() and random.random() < 0.8:
+            limiter.on_insert()
+            waiting += 1
+        elif limiter.can_sample():
+            assert waiting == 8
+            limiter.on_sample()
+            waiting = 0
+    assert limiter.inserted - limiter.sampled == waiting
+    assert limiter.sampled > 100

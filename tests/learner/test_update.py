@@ -71,7 +71,9 @@ def test_the_global_random_stream_neither_matters_nor_changes() -> None:
     assert same(first, parameters(new()))
 
 
-@pytest.mark.parametrize("algorithm", ["qmix", "cw-qmix", "powqmix", "qplex", "resq", "qtran"])
+@pytest.mark.parametrize(
+    "algorithm", ["qmix", "cw-qmix", "powqmix", "qplex", "resq", "qtran", "maddpg", "coma", "lica", "fop"]
+)
 def test_padding_changes_nothing(algorithm: str, make_batch: Make) -> None:
     short = learn(new(algorithm), make_batch, range(4))
     long = learn(new(algorithm), make_batch, range(4), padding=9)
@@ -153,6 +155,33 @@ def test_the_recognizer_takes_more_steps_in_the_first_update(make_batch: Make) -
     assert update.state_dict()["optimiser"]["steps"].item() == 3
 
 
+@pytest.mark.parametrize("algorithm", ["maddpg", "coma", "lica", "fop"])
+def test_a_policy_and_its_critic_have_learning_rates_of_their_own(algorithm: str, make_batch: Make) -> None:
+    def moved(*assignments: str) -> dict[str, bool]:
+        update = new(algorithm, "training.target_update_interval=1000", *assignments)
+        before = parameters(update)
+        learn(update, make_batch, range(3))
+        change: dict[str, bool] = {}
+        for name, value in parameters(update).items():
+            part, far = name.split(".")[0], bool((value - before[name]).abs().max() > 1e-6)
+            change[part] = change.get(part, False) or far
+        return change
+
+    still, rates = "training.{}=1e-12", ("learning_rate", "critic_learning_rate")
+    slow_policy, slow_critic = (moved(still.format(rate)) for rate in rates)
+    assert (slow_policy["agent"], slow_policy["critic"]) == (False, True)
+    assert (slow_critic["agent"], slow_critic["critic"]) == (True, False)
+    assert not slow_policy["target"]
+
+
+def test_a_critic_takes_as_many_steps_as_it_is_told_on_one_batch(make_batch: Make) -> None:
+    update = learn(new("coma", "training.critic_updates=5"), make_batch, range(2))
+    assert update.state_dict()["critic_optimiser"]["steps"].item() == 10
+    assert update.state_dict()["optimiser"]["steps"].item() == 2
+    metrics = update.metrics()
+    assert {"loss_critic", "loss_policy", "critic_grad_norm", "policy_entropy", "greedy_share"} <= metrics.keys()
+
+
 def test_the_recognizer_learns_before_the_weights_are_taken(make_batch: Make) -> None:
     """A recognizer that learns nothing gives other weights, hence other agents, in the very first update."""
     fast = new("powqmix", "training.recognizer_learning_rate=0.5")
@@ -232,16 +261,20 @@ def test_tables_hold_every_joint_action_of_a_matrix_game(make_batch: Make) -> No
     greedy = tuple(tables["greedy_joint_action"])
     assert np.array(tables["q_tot"])[greedy] == pytest.approx(np.max(tables["q_tot"]))
     others: dict[str, set[str]] = {"qmix": set(), "cw-qmix": {"q_star"}, "resq": {"q_star", "q_jt"}, "qtran": {"q_jt"}}
+    others |= {name: {"q_star"} for name in ("maddpg", "coma", "lica", "fop")}
     for algorithm, there in others.items():
         update = new(algorithm, spec=spec)
         update(batch, env_steps=0)
         tables = update.joint_tables()
         assert {name for name in ("q_r", "q_star", "q_jt") if tables[name] is not None} == there
-        assert np.unravel_index(np.argmax(tables["q_tot"]), (4, 4, 4)) == tuple(tables["greedy_joint_action"])
+        if tables["q_tot"] is None:  # of policies
+            assert np.array(tables["q_star"]).shape == (4, 4, 4)
+        else:
+            assert np.unravel_index(np.argmax(tables["q_tot"]), (4, 4, 4)) == tuple(tables["greedy_joint_action"])
     assert learn(new(), make_batch, range(1)).joint_tables() == {}  # not a matrix game
 
 
-@pytest.mark.parametrize("algorithm", ["powqmix", "qmix"])
+@pytest.mark.parametrize("algorithm", ["powqmix", "qmix", "lica"])
 def test_a_batch_in_groups_of_similar_lengths_teaches_what_the_whole_does(algorithm: str, make_batch: Make) -> None:
     grouped, whole = new(algorithm), new(algorithm)
     for seed in range(3):

@@ -185,7 +185,7 @@ def test_the_regression_has_the_filled_steps_then_rows_that_count_nothing(make_b
     read, count = BatchReader(0.99, torch.float32), batch.filled_count
     exact, bounded = (
         update.objective.regression(part, update.objective.evaluate(part))
-        for part in (read(tensors, count), read(tensors, count + 5))
+        for part in (read(tensors, count, 0), read(tensors, count + 5, 0))
     )
     for field in dataclasses.fields(Regression):
         rows = getattr(bounded, field.name)

@@ -11,6 +11,7 @@ from powqmix.config import ALGORITHMS, ConfigError
 from powqmix.modules import CentralMixer, DuplexDuelingMixer, MonotonicMixer, VDNMixer
 from powqmix.objectives import OBJECTIVES, build_objective
 from powqmix.objectives import weighting as w
+from powqmix.objectives.joint_value import JointValue
 from powqmix.objectives.residual import ResidualObjective
 from powqmix.objectives.weighted_td import WeightedTDObjective
 from powqmix.types import EnvSpec, PolicySpec
@@ -90,9 +91,12 @@ def test_constants_of_the_baselines_are_their_authors() -> None:
 @pytest.mark.parametrize("algorithm", sorted(OBJECTIVES))
 def test_what_is_said_of_an_algorithm_is_what_is_built(algorithm: str) -> None:
     row = OBJECTIVES[algorithm]
-    said, built = row.composition(), build_objective(config.resolve("predator_prey", algorithm), SPEC, POLICY)
+    settings = config.resolve("predator_prey", algorithm)
+    policy = dataclasses.replace(POLICY, action_selection=settings.agent.action_selection)
+    said, built = row.composition(), build_objective(settings, SPEC, policy)
     assert (said["recognizer"] is not None) == (built.recognizer is not None)
-    assert (said["critic"] == "central") == (getattr(built, "critic", None) is not None)
+    assert (said["critic"] == "central") == isinstance(getattr(built, "critic", None), JointValue)
+    assert (row.composition()["mixer"] is None) == bool(built.critics())
     assert row.about
     assert row.paper
 
