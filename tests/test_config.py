@@ -8,6 +8,7 @@ import pytest
 
 from powqmix import config
 from powqmix.config import ConfigError
+from powqmix.config_values import ExplorationConfig
 
 
 def test_defaults_are_the_papers() -> None:
@@ -86,7 +87,7 @@ def test_every_preset_resolves(family: str) -> None:
 
 
 def test_epsilon_is_annealed_linearly_then_stays() -> None:
-    exploration = config.ExplorationConfig(epsilon_start=1.0, epsilon_finish=0.05, anneal_steps=100)
+    exploration = ExplorationConfig(epsilon_start=1.0, epsilon_finish=0.05, anneal_steps=100)
     assert exploration.epsilon(0) == 1.0
     assert exploration.epsilon(50) == pytest.approx(0.525)
     assert exploration.epsilon(1000) == pytest.approx(0.05)
