@@ -33,8 +33,8 @@ Make = Callable[..., EpisodeBatch]
 
 
 def new(algorithm: str, batch_size: int, *assignments: str, static: bool, device: torch.device = CPU) -> Update:
-    sizes = f"training.batch_size={batch_size}"
-    settings = config.resolve(SPEC.id, algorithm, assignments=(*SMALL, sizes, *assignments))
+    sizes = (f"training.batch_size={batch_size}", "replay.capacity=64")
+    settings = config.resolve(SPEC.id, algorithm, assignments=(*SMALL, *sizes, *assignments))
     return Update(settings, SPEC, device, static_shapes=static)
 
 
