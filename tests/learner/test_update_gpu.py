@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from powqmix.config import (
+from powqmix.config_values import (
     AgentConfig,
     Config,
     CriticConfig,
