@@ -49,14 +49,15 @@ def real_actors(config: Config, counts: list[int], envs: int, rounds: int, secon
 
 
 def markdown(results: dict[str, Any]) -> str:
-    lines = [
-        f"`{results['command']}`, {results['machine']}, {results['date']}, commit {results['commit']}",
-        "",
-        "| environment | actors | envs each | env steps/s | times one actor | cores of actors | of the receiver "
-        "| env steps/s a core of actors | memory (PSS), MB |",
-        "|---" * 9 + "|",
-    ]
-    for report in results["real"]:
+    lines = [f"`{results['command']}`, {results['machine']}, {results['date']}, commit {results['commit']}"]
+    if "real" in results:
+        lines += [
+            "",
+            "| environment | actors | envs each | env steps/s | times one actor | cores of actors | of the receiver "
+            "| env steps/s a core of actors | memory (PSS), MB |",
+            "|---" * 9 + "|",
+        ]
+    for report in results.get("real", []):
         for row in report["rows"]:
             lines.append(
                 f"| {report['env']} | {row['actors']} | {row['envs_per_actor']} | {row['env_steps_per_second']:,.0f} "

@@ -34,7 +34,8 @@ def update_gflop(objective: Objective, config: Config, agents: int, episodes: in
         backward += 4e-9 * products if parameter.requires_grad else 0.0
     found = {"forward": forward, "backward": backward}
     if recognizer is not None:
-        found["recognizer steps"] = 6e-9 * _weights(recognizer) * per_step * config.training.recognizer_updates
+        passes = config.training.recognizer_updates / config.training.recognizer_minibatches
+        found["recognizer steps"] = 6e-9 * _weights(recognizer) * per_step * passes
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,7 +41,7 @@ class RecurrentAgent(nn.Module):
         batch, _, agents, _ = obs.shape
         if agent_sequence.pays(obs):
             return self._unroll_in_one_call(obs, last_actions)
-        x = functional.relu(self._first_layer(obs, last_actions), inplace=True)
+        x = self._first_layer(obs, last_actions)
         hidden, _ = ops.gru_sequence(x, x.new_zeros(batch * agents, self.policy.hidden_size), *self._in_order[2:6])
         return self.fc_out(hidden), hidden
 
@@ -59,17 +60,24 @@ class RecurrentAgent(nn.Module):
         return q, hidden
 
     def _first_layer(self, obs: Tensor, last_actions: Tensor | None) -> Tensor:
-        policy, weight = self.policy, self.fc_in.weight
-        end_of_obs = policy.obs_size
-        end_of_actions = end_of_obs + (policy.n_actions if policy.use_last_action else 0)
-        x = functional.linear(obs, weight[:, :end_of_obs], None if policy.use_agent_id else self.fc_in.bias)
-        if policy.use_agent_id:
-            x = x.add_(self.fc_in.bias + weight[:, end_of_actions:].t())  # [N, H]
+        """The first layer and its ReLU: [B, T, N, H]. In place on a matrix of rows (see Rowwise for why not on a view).
+
+        Bias and one-hot parts are rows of one table: for each last action, or none, and each agent.
+        """
+        policy = self.policy
+        widths = [policy.n_actions * policy.use_last_action, policy.n_agents * policy.use_agent_id]
+        of_obs, of_actions, of_ids = torch.split(self.fc_in.weight, [policy.obs_size, *widths], dim=1)
+        columns = functional.pad(of_actions.t(), (0, 0, 0, 1)).unsqueeze(1)  # [A + 1, 1, H]
+        table = columns + (of_ids.t() + self.fc_in.bias if policy.use_agent_id else self.fc_in.bias)
+        index = torch.zeros(1, dtype=torch.int64, device=obs.device)
         if policy.use_last_action:
             assert last_actions is not None
-            columns = functional.pad(weight[:, end_of_obs:end_of_actions].t(), (0, 0, 0, 1))  # [A + 1, H], last: none
-            x = x.add_(functional.embedding(last_actions.remainder(policy.n_actions + 1), columns.to(x.dtype)))
-        return x
+            index = last_actions.remainder(policy.n_actions + 1) * table.shape[1]
+        if policy.use_agent_id:
+            index = index + torch.arange(policy.n_agents, device=obs.device)
+        x = functional.linear(obs.flatten(0, 2), of_obs)
+        added = functional.embedding(index.expand(obs.shape[:3]).flatten(), table.flatten(0, 1).to(x.dtype))
+        return functional.relu(x.add_(added), inplace=True).view(*obs.shape[:3], -1)
 
     def _check(self, obs: Tensor, last_actions: Tensor | None) -> None:
         policy = self.policy

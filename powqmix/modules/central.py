@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from powqmix.ops import mixers
 
 from .mixers import Mixer
+from .rowwise import Rowwise
 from .value_layer import ValueLayer
 
 
@@ -16,7 +17,7 @@ class CentralMixer(Mixer):
 
     def __init__(self, n_agents: int, state_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(
+        self.trunk = Rowwise(
             nn.Linear(state_size + n_agents, hidden_size),
             nn.ReLU(inplace=True),
             nn.Linear(hidden_size, hidden_size),
@@ -25,9 +26,7 @@ class CentralMixer(Mixer):
             nn.ReLU(inplace=True),
             ValueLayer(hidden_size, 1),
         )
-        self.value = nn.Sequential(
-            nn.Linear(state_size, hidden_size), nn.ReLU(inplace=True), ValueLayer(hidden_size, 1)
-        )
+        self.value = Rowwise(nn.Linear(state_size, hidden_size), nn.ReLU(inplace=True), ValueLayer(hidden_size, 1))
         self._in_order = tuple(self.parameters())
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:

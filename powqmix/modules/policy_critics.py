@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .rowwise import Rowwise
 from .value_layer import ValueLayer
 
 
@@ -14,7 +15,7 @@ class JointActionCritic(nn.Module):
 
     def __init__(self, n_agents: int, n_actions: int, state_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
+        self.layers = Rowwise(
             nn.Linear(state_size + n_agents * n_actions, hidden_size),
             nn.ReLU(inplace=True),
             nn.Linear(hidden_size, hidden_size),
@@ -64,16 +65,14 @@ class HypernetCritic(nn.Module):
     def __init__(self, n_agents: int, n_actions: int, state_size: int, embed_size: int, hypernet_size: int) -> None:
         super().__init__()
         self.inputs, self.embed_size = n_agents * n_actions, embed_size
-        self.w1 = nn.Sequential(
+        self.w1 = Rowwise(
             nn.Linear(state_size, hypernet_size),
             nn.ReLU(inplace=True),
             nn.Linear(hypernet_size, self.inputs * embed_size),
         )
         self.b1 = nn.Linear(state_size, embed_size)
-        self.w2 = nn.Sequential(
-            nn.Linear(state_size, embed_size), nn.ReLU(inplace=True), nn.Linear(embed_size, embed_size)
-        )
-        self.b2 = nn.Sequential(nn.Linear(state_size, embed_size), nn.ReLU(inplace=True), ValueLayer(embed_size, 1))
+        self.w2 = Rowwise(nn.Linear(state_size, embed_size), nn.ReLU(inplace=True), nn.Linear(embed_size, embed_size))
+        self.b2 = Rowwise(nn.Linear(state_size, embed_size), nn.ReLU(inplace=True), ValueLayer(embed_size, 1))
 
     def forward(self, state: Tensor, joint: Tensor) -> Tensor:
         """state [B, T, S], joint f32 [B, T, N, A] -> [B, T]."""

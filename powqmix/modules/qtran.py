@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .rowwise import Rowwise
 from .value_layer import ValueLayer
 
 
@@ -41,8 +42,8 @@ class TransformedJointValue(nn.Module):
         return value.squeeze(2)
 
 
-def _two_hidden_layers(inputs: int, hidden_size: int) -> nn.Sequential:
-    return nn.Sequential(
+def _two_hidden_layers(inputs: int, hidden_size: int) -> Rowwise:
+    return Rowwise(
         nn.Linear(inputs, hidden_size),
         nn.ReLU(inplace=True),
         nn.Linear(hidden_size, hidden_size),

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .policy_critics import rows_of
+from .rowwise import Rowwise
 from .value_layer import ValueLayer
 
 SMALLEST_WEIGHT = 1e-10  # keeps lambda above 0 [fop]
@@ -37,7 +38,7 @@ class SoftFactorization(nn.Module):
         self.first = nn.Linear(obs_size + n_agents, hidden_size)
         self.second = nn.Linear(hidden_size, hidden_size)
         self.out = ValueLayer(hidden_size, n_actions)
-        self.value = nn.Sequential(nn.Linear(state_size, embed_size), nn.ReLU(inplace=True), ValueLayer(embed_size, 1))
+        self.value = Rowwise(nn.Linear(state_size, embed_size), nn.ReLU(inplace=True), ValueLayer(embed_size, 1))
         self.key = ValueLayer(state_size, heads)
         self.agents = ValueLayer(state_size, heads * n_agents)
         self.actions = nn.Linear(state_size + n_agents * n_actions, heads * n_agents)
