@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 import powqmix._C as _C
-from powqmix.config import ConfigError
+from powqmix.config import Config, ConfigError
 
 
 def cuda_device_count() -> int:
@@ -47,8 +47,18 @@ def resolve_device(configured: str, gpu: int | None, device: str | None) -> tupl
     return f"cuda:{index}", f"learning on cuda:{index}"
 
 
-def precision_note(precision: str, device: str) -> str:
-    """What to add to that line about `training.precision`. Raises ConfigError where the device cannot do it."""
+def settle_device(config: Config, gpu: int | None, device: str | None) -> tuple[str, str]:
+    """As `resolve_device`, for a run with `config`: the line says its precision too.
+
+    Raises ConfigError where the configuration asks for what this device cannot do.
+    """
+    name, note = resolve_device(config.device, gpu, device)
+    if name == "cpu" and config.replay.device_copy == "on":
+        raise ConfigError("replay.device_copy=on needs a CUDA device; use auto or off")
+    return name, note + _precision_note(config.training.precision, name)
+
+
+def _precision_note(precision: str, device: str) -> str:
     if precision == "tf32" and device == "cpu":
         raise ConfigError("training.precision=tf32 needs a CUDA device; use float32 or bfloat16")
     if precision == "bfloat16" and device == "cpu" and not _C.has_bfloat16():

@@ -10,7 +10,7 @@ from pathlib import Path
 from powqmix import config as configuration
 from powqmix.config import Config, ConfigError
 
-from .devices import precision_note, resolve_device
+from .devices import settle_device
 from .flags import Assignments, Number, PathFlag, Switch, Word
 from .flags import parse as parse_flags
 
@@ -126,7 +126,6 @@ def check_resumable(flags: Flags, path: Path, config: Config) -> None:
 
 def _with_machine(config: Config, flags: Flags) -> tuple[Config, list[str]]:
     """`config` with the device and the number of processes settled."""
-    device, note = resolve_device(config.device, flags.gpu, flags.device)
-    note += precision_note(config.training.precision, device)
+    device, note = settle_device(config, flags.gpu, flags.device)
     actors = configuration.settle_actors(config, flags.actors, flags.envs_per_actor)
     return dataclasses.replace(config, device=device, actors=actors), [note]

@@ -17,7 +17,7 @@ from powqmix.files import write_json
 from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
 
 from . import rundir
-from .devices import precision_note, resolve_device
+from .devices import settle_device
 from .display import count, duration
 from .experiment_file import PlannedRun
 from .experiment_runs import Schedule, command_of
@@ -30,8 +30,7 @@ def run(flags: Flags, path: Path | None) -> int:
     """Trains the runs of a new group, or goes on with those of the one in `path`; returns the exit code."""
     group = _resumed(flags, path) if flags.resume and path is not None else _new(flags, path)
     runs = group.runs()
-    device, note = resolve_device(runs[0].config.device, flags.gpu, flags.device)
-    note += precision_note(runs[0].config.training.precision, device)
+    device, note = settle_device(runs[0].config, flags.gpu, flags.device)
     actors = share_actors(group, runs)
     try:
         envs.make(runs[0].config.env_id, **runs[0].config.env)  # options out of range are told here

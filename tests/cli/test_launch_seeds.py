@@ -43,6 +43,8 @@ def finish(run: Path, seed: int, **summary: Any) -> None:
         (["--seeds", "2", "--set", "training.gama=1"], "did you mean training.gamma"),
         (["--seeds", "2", "--set", "env.grd=1"], "grid"),
         (["--seeds", "2", "--device", "tpu"], "--device must be cpu, cuda or cuda:<index>"),
+        (["--seeds", "2", "--device", "cpu", "--set", "replay.device_copy=on"], "device_copy=on needs a CUDA device"),
+        (["--device", "cpu", "--set", "replay.device_copy=on"], "replay.device_copy=on needs a CUDA device"),
     ],
 )
 def test_wrong_flags_are_refused_before_anything_is_written(
