@@ -2,14 +2,16 @@
 
     python benchmarks/scaling.py [--env skirmish/3m] [--actors 1 2 4] [--json benchmarks/results/scaling.json]
 
-Actors and the null learner (the real receiver, nothing behind it) share this machine's cores. The numbers of actors are
-measured in turns, and the table shows medians over the rounds. With --json it goes to a Markdown file beside it.
+Actors and the null learner (the real receiver, nothing behind it) share this machine's cores, or as many of them as
+there are actors. The numbers of actors are measured in turns, and the table shows medians over the rounds. With --json
+it goes to a Markdown file beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 from pathlib import Path
@@ -28,23 +30,40 @@ WARM_UP_S = 0.3
 
 
 def real_actors(config: Config, counts: list[int], envs: int, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """Medians over `rounds` for each number of actors, and what one round's are in the same round's first number."""
-    found: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
+    """Medians over `rounds` for each number of actors, on as many cores as actors where there are more, and on all.
+
+    `times_the_first` is against the first of these in the same round.
+    """
+    available = sorted(os.sched_getaffinity(0))
+    few = [count for count in counts if count < len(available)]
+    plans = [(count, count) for count in few] + [(count, len(available)) for count in counts]
+    found: dict[tuple[int, int], list[dict[str, Any]]] = {plan: [] for plan in plans}
     for _ in range(rounds):
-        for count in counts:
-            with NullLearner(config, Fleet(count, envs)) as learner:
-                found[count].append(measure(learner, seconds, WARM_UP_S))
+        for count, cores in plans:
+            os.sched_setaffinity(0, available[:cores])  # of this process, where the receiver is, and of its children
+            try:
+                with NullLearner(config, Fleet(count, envs)) as learner:
+                    found[count, cores].append(measure(learner, seconds, WARM_UP_S))
+            finally:
+                os.sched_setaffinity(0, available)
     rows = []
-    for count, measured in found.items():
+    for (count, cores), measured in found.items():
         row = {
             name: statistics.median(one[name] for one in measured)
             for name in ("env_steps_per_second", "actors_cores", "receiver_cores", "pss_mb", "parameter_lag_p99")
         }
         ratios = [
-            one["env_steps_per_second"] / first["env_steps_per_second"]
-            for one, first in zip(measured, found[counts[0]])
+            one["env_steps_per_second"] / first["env_steps_per_second"] for one, first in zip(measured, found[plans[0]])
         ]
-        rows.append({"actors": count, "envs_per_actor": envs, "times_the_first": statistics.median(ratios), **row})
+        rows.append(
+            {
+                "actors": count,
+                "cores": cores,
+                "envs_per_actor": envs,
+                "times_the_first": statistics.median(ratios),
+                **row,
+            }
+        )
     return rows
 
 
@@ -53,14 +72,17 @@ def markdown(results: dict[str, Any]) -> str:
     if "real" in results:
         lines += [
             "",
-            "| environment | actors | envs each | env steps/s | times one actor | cores of actors | of the receiver "
+            "Actors and the null learner on so many cores; `times` is against the first row of that environment.",
+            "",
+            "| environment | actors | cores | envs each | env steps/s | times | cores of actors | of the receiver "
             "| env steps/s a core of actors | memory (PSS), MB |",
-            "|---" * 9 + "|",
+            "|---" * 10 + "|",
         ]
     for report in results.get("real", []):
         for row in report["rows"]:
             lines.append(
-                f"| {report['env']} | {row['actors']} | {row['envs_per_actor']} | {row['env_steps_per_second']:,.0f} "
+                f"| {report['env']} | {row['actors']} | {row['cores']} | {row['envs_per_actor']} "
+                f"| {row['env_steps_per_second']:,.0f} "
                 f"| {row['times_the_first']:.2f} | {row['actors_cores']:.2f} | {row['receiver_cores']:.2f} "
                 f"| {row['env_steps_per_second'] / row['actors_cores']:,.0f} | {row['pss_mb']:.0f} |"
             )
