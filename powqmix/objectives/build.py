@@ -2,140 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from powqmix.config import Config, ConfigError, near
-from powqmix.modules import (
-    CentralMixer,
-    DuplexDuelingMixer,
-    Mixer,
-    MonotonicMixer,
-    Recognizer,
-    RecurrentAgent,
-    TransformedJointValue,
-    VDNMixer,
-)
 from powqmix.types import EnvSpec, PolicySpec
 
-from .joint_value import JointValue
 from .objective import Objective
+from .parts import Parts
 from .policy_algorithms import COMA, FOP, LICA, MADDPG, PolicyAlgorithm
-from .qtran import QTRANObjective
-from .residual import ResidualObjective
-from .weighted_td import WeightedTDObjective
+from .value_algorithms import QTRAN, Algorithm, ResQ
 from .weighting import (
     CentralWeighting,
     GreedyWeighting,
     OptimisticWeighting,
     RecognizerWeighting,
     UniformWeighting,
-    Weighting,
 )
-
-
-class Parts:
-    """Makes the parts of an objective, each with the sizes it needs."""
-
-    def __init__(self, config: Config, spec: EnvSpec, policy: PolicySpec) -> None:
-        self.config, self.spec, self.policy = config, spec, policy
-
-    def agent(self) -> RecurrentAgent:
-        return RecurrentAgent(self.policy)
-
-    def vdn(self) -> Mixer:
-        return VDNMixer()
-
-    def monotonic(self) -> Mixer:
-        sizes = self.config.mixer
-        return MonotonicMixer(self.spec.n_agents, self.spec.state_size, sizes.embed_size, sizes.hypernet_size)
-
-    def duplex_dueling(self) -> Mixer:
-        sizes, spec = self.config.qplex, self.spec
-        return DuplexDuelingMixer(
-            spec.n_agents, spec.n_actions, spec.state_size,
-            hypernet_size=self.config.mixer.hypernet_size, heads=sizes.heads, hidden_size=sizes.hidden_size,
-        )  # fmt: skip
-
-    def critic(self) -> JointValue:
-        mixer = CentralMixer(self.spec.n_agents, self.spec.state_size, self.config.critic.hidden_size)
-        return JointValue(self.agent(), mixer)
-
-    def recognizer(self) -> Recognizer:
-        sizes, spec = self.config.recognizer, self.spec
-        return Recognizer(spec.n_agents, spec.n_actions, spec.state_size, sizes.embed_size, sizes.hidden_size)
-
-    def weighting(self, kind: type[Weighting]) -> Weighting:
-        weights = self.config.weighting.recognized_weight, self.config.weighting.other_weight
-        if kind is not RecognizerWeighting:
-            return kind(*weights)
-        return RecognizerWeighting(
-            self.recognizer(),
-            *weights,
-            td_lambda=self.config.training.td_lambda,
-            recognition_tolerance=self.config.recognizer.recognition_tolerance,
-        )
-
-
-@dataclass(frozen=True)
-class Algorithm:
-    """A row of the table of algorithms: what it is made of, one line about it, and where it comes from."""
-
-    mixer: Callable[[Parts], Mixer]
-    critic: bool
-    weighting: type[Weighting]
-    about: str
-    paper: str
-
-    def build(self, parts: Parts) -> Objective:
-        return WeightedTDObjective(
-            parts.agent(),
-            self.mixer(parts),
-            critic=parts.critic() if self.critic else None,
-            weighting=parts.weighting(self.weighting),
-            td_lambda=parts.config.training.td_lambda,
-        )
-
-    def composition(self) -> dict[str, str | None]:
-        """The parts by name: mixer, critic, recognizer, weighting."""
-        return {
-            "mixer": self.mixer.__name__,
-            "critic": "central" if self.critic else None,
-            "recognizer": "recognizer" if self.weighting is RecognizerWeighting else None,
-            "weighting": self.weighting.__name__.removesuffix("Weighting").lower(),
-        }
-
-
-class ResQ(Algorithm):
-    """Adds the residual."""
-
-    def build(self, parts: Parts) -> Objective:
-        return ResidualObjective(
-            parts.agent(),
-            self.mixer(parts),
-            critic=parts.critic(),
-            residual=parts.critic(),  # the same network, of agents of its own [resq]
-            weighting=parts.weighting(self.weighting),
-            td_lambda=parts.config.training.td_lambda,
-        )
-
-    def composition(self) -> dict[str, str | None]:
-        return {**super().composition(), "mixer": f"{self.mixer.__name__} + residual"}
-
-
-class QTRAN(Algorithm):
-    """Fits the agents' sum to a joint value by constraints; there are no weights."""
-
-    def build(self, parts: Parts) -> Objective:
-        sizes, spec = parts.config.qtran, parts.spec
-        joint = TransformedJointValue(spec.n_actions, spec.state_size, parts.policy.hidden_size, sizes.hidden_size)
-        return QTRANObjective(
-            parts.agent(), joint, opt_weight=sizes.opt_weight, nopt_weight=sizes.nopt_weight
-        )  # fmt: skip
-
-    def composition(self) -> dict[str, str | None]:
-        return {**super().composition(), "critic": "transformed joint value", "weighting": None}
-
 
 POWQMIX = "Huang et al., arXiv 2405.08036"
 POW = "Huang et al., ICLR 2026"

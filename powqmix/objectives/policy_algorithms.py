@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from powqmix.config import ConfigError
 from powqmix.modules import CounterfactualCritic, HypernetCritic, JointActionCritic, SoftFactorization
@@ -14,9 +14,7 @@ from .fop import FOPObjective
 from .lica import LICAObjective
 from .maddpg import MADDPGObjective
 from .objective import Objective
-
-if TYPE_CHECKING:
-    from .build import Parts
+from .parts import Parts
 
 
 @dataclass(frozen=True)
