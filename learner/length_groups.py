@@ -11,9 +11,11 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-GROUPS = 4
-MIN_EPISODES = 16  # of a group: smaller ones make the networks' products too small
-WORTH = 0.9  # of the padded steps at most, or the batch stays whole
+import numpy as np
+
+GROUPS = 8
+MIN_EPISODES = 4  # of a group: smaller ones make the networks' products too small
+COST = 0.02  # what another group costs, of the time that the filled steps take
 
 
 class LengthGroup(NamedTuple):
@@ -25,11 +27,26 @@ class LengthGroup(NamedTuple):
 
 
 def length_groups(lengths: Sequence[int], padded_to: int) -> list[LengthGroup]:
-    """Splits episodes of ascending `lengths`, padded to `padded_to` steps, into at most GROUPS groups of equal size."""
+    """Splits episodes of ascending `lengths`, padded to `padded_to` steps, into at most GROUPS groups.
+
+    Of all ways to split them it takes the one with the fewest steps, padding included, and COST for each group.
+    """
     count = len(lengths)
-    groups = max(1, min(GROUPS, count // MIN_EPISODES))
-    bounds = [count * k // groups for k in range(groups + 1)]
-    found = [LengthGroup(first, end, lengths[end - 1]) for first, end in itertools.pairwise(bounds)]
-    if sum((g.end - g.first) * g.steps for g in found) > WORTH * count * padded_to:
+    first, end = np.ogrid[: count + 1, : count + 1]
+    # steps[i, j]: of episodes i .. j - 1 as one group. starts[k][j]: where the last of k + 2 groups of the first j begins.
+    steps = np.where(end - first >= MIN_EPISODES, (end - first) * np.array([0, *lengths]), np.inf)
+    fewest, starts = steps[0], []
+    totals = [float(count * padded_to)]  # a batch that stays whole is not cut either
+    for _ in range(1, GROUPS):
+        candidates = fewest[:, np.newaxis] + steps
+        starts.append(candidates.argmin(axis=0))
+        fewest = candidates.min(axis=0)
+        totals.append(float(fewest[count]))
+    groups = 1 + int(np.argmin(np.array(totals) + COST * sum(lengths) * np.arange(GROUPS)))
+    if groups == 1:
         return [LengthGroup(0, count, padded_to)]
-    return found
+    bounds = [count]
+    for before in reversed(starts[: groups - 1]):
+        bounds.insert(0, int(before[bounds[0]]))
+    bounds.insert(0, 0)
+    return [LengthGroup(i, j, lengths[j - 1]) for i, j in itertools.pairwise(bounds)]
