@@ -33,7 +33,7 @@ def length_groups(lengths: Sequence[int], padded_to: int) -> list[LengthGroup]:
     """
     count = len(lengths)
     first, end = np.ogrid[: count + 1, : count + 1]
-    # steps[i, j]: of episodes i .. j - 1 as a group. starts[k][j]: where the last of k + 2 groups of the first j begins.
+    # steps[i, j]: of episodes i .. j - 1 as a group. starts[k][j]: where the last of k + 2 groups of j begins.
     steps = np.where(end - first >= MIN_EPISODES, (end - first) * np.array([0, *lengths]), np.inf)
     fewest, starts = steps[0], []
     totals = [float(count * padded_to)]  # a batch that stays whole is not cut either
