@@ -143,7 +143,8 @@ class Learner:
             self._housekeeping()
 
     def _run_lockstep(self) -> None:
-        """Eight episodes by exactly the newest parameters, one update, and so on: the reference for the other mode."""
+        """Eight episodes by exactly the newest parameters, then the updates that they allow: the reference for the other
+        mode. With the published samples_per_insert and batch_size that is one update."""
         while not self._finished():
             if self.tests.due(self.ring.total_env_steps):
                 self._ask_for_test()
@@ -153,7 +154,7 @@ class Learner:
             self.receiver.grant(LOCKSTEP_ENVS)
             if not self._wait_until(lambda wanted=wanted: self.ring.total_inserted >= wanted):  # type: ignore[misc]
                 return
-            if self.limiter.can_sample():
+            while self.limiter.can_sample() and not self._finished():
                 self.phase = "training"
                 self._update_once()
                 if self.updates % LOCKSTEP_LOG_UPDATES == 0:
