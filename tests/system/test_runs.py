@@ -122,6 +122,6 @@ def test_two_lockstep_runs_of_one_seed_are_identical_and_another_seed_differs(tm
     assert len(first) >= 3
     assert lockstep_metrics(tmp_path / "b", 3) == first
     assert lockstep_metrics(tmp_path / "c", 4) != first
-    # A batch of 16 at the 16th episode, then as many as 4 samples an episode give, two a round; the run ends with a round.
+    # A batch of 16 at the 16th episode, then two a round, from 4 samples an episode; the run ends with a round.
     values = summary(tmp_path / "a")
     assert values["updates"] == 1 + (values["episodes"] - 8 - 16) * 4 // 16
