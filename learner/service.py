@@ -143,8 +143,10 @@ class Learner:
             self._housekeeping()
 
     def _run_lockstep(self) -> None:
-        """Eight episodes by exactly the newest parameters, then the updates that they allow: the reference for the other
-        mode. With the published samples_per_insert and batch_size that is one update."""
+        """Eight episodes by exactly the newest parameters, then the updates that they earn, and so on.
+
+        The reference for the other mode. With the published samples_per_insert and batch_size they earn one.
+        """
         while not self._finished():
             if self.tests.due(self.ring.total_env_steps):
                 self._ask_for_test()

@@ -17,9 +17,9 @@ from powqmix.process import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from . import experiment_results as results
 from . import flags as command_line
 from .errors import CommandError
-from .experiment_file import Experiment, plan
+from .experiment_file import Experiment, PlannedRun, plan
 from .experiment_runs import Schedule, command_of
-from .flags import Assignments, Number, PathFlag, Switch, Word
+from .flags import Assignments, Labels, Number, PathFlag, Switch, Word
 from .output import print_json
 from .rundir import RUNS
 
@@ -43,12 +43,17 @@ class Flags:
 
         set: {steps: 1000000}  (for all; an algorithm and an environment may have their own preset and set)
 
-    An environment with `optional: true` is left out where it is not installed. Example:
+    An environment with `optional: true` is left out where it is not installed. Examples:
         powqmix experiment experiments/table1.yaml --jobs 2
+        powqmix experiment experiments/predator_prey.yaml --only powqmix --only "p = -3" --seeds 2
     """
 
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """The experiment, as YAML."""
+    only: Labels = ()
+    """train only what has this label, an algorithm or an environment; tables have all runs that are done"""
+    seeds: Number = None
+    """train only the first N seeds of the file"""
     out: PathFlag = None
     """Folder of the runs and of results.json, results.md, marl_eval.json and the figures (default: runs/FILE's name)"""
     jobs: int = 1
@@ -76,6 +81,8 @@ def run(flags: Flags) -> int:
         raise CommandError(f"--jobs must be at least 1, got {flags.jobs}", 2)
     if flags.actors is not None and flags.actors < 1:
         raise CommandError(f"--actors must be at least 1, got {flags.actors}", 2)
+    if flags.seeds is not None and flags.seeds < 1:
+        raise CommandError(f"--seeds must be at least 1, got {flags.seeds}", 2)
     out = flags.out or RUNS / flags.file.stem
     experiment = plan(flags.file, out, flags.assignments)
     for reason in dict.fromkeys(experiment.left_out.values()):
@@ -84,22 +91,21 @@ def run(flags: Flags) -> int:
     if not experiment.runs:
         raise CommandError(f"{flags.file}: none of its environments can run here")
     actors = flags.actors or max(1, min(8, len(os.sched_getaffinity(0)) // flags.jobs))
+    runs = experiment.chosen(flags.only, flags.seeds)
     if flags.dry_run:
-        for planned in experiment.runs:
+        for planned in runs:
             if planned.state != "done":
                 print(shlex.join(["powqmix", *command_of(planned, actors, flags.device)]))
         return EXIT_DONE
     code = EXIT_DONE
     if not flags.report:
-        code = _train(experiment, flags, actors)
+        code = _train(runs, flags, actors)
     _report(experiment, out, flags)
     return code
 
 
-def _train(experiment: Experiment, flags: Flags, actors: int) -> int:
-    schedule = Schedule(
-        experiment.runs, jobs=flags.jobs, command=lambda planned: command_of(planned, actors, flags.device)
-    )
+def _train(runs: Sequence[PlannedRun], flags: Flags, actors: int) -> int:
+    schedule = Schedule(runs, jobs=flags.jobs, command=lambda planned: command_of(planned, actors, flags.device))
     if not schedule.run():
         print("interrupted; the same command goes on with it", file=sys.stderr)
         return EXIT_INTERRUPTED

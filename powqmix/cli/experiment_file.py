@@ -13,7 +13,7 @@ import msgspec
 
 from powqmix import config as configuration
 from powqmix import envs
-from powqmix.config import Config, ConfigError
+from powqmix.config import Config, ConfigError, near
 from powqmix.envs.smac_installation import NotInstalled
 from powqmix.files import read_json
 from powqmix.types import EnvSpec
@@ -86,6 +86,23 @@ class Experiment:
     runs: tuple[PlannedRun, ...]
     specs: Mapping[str, EnvSpec]  # of the environments, by label
     left_out: Mapping[str, str]  # optional environments that cannot run here, and why
+
+    def chosen(self, only: Sequence[str], seeds: int | None) -> tuple[PlannedRun, ...]:
+        """The runs of the algorithms and environments labelled `only` (of either kind: all, if none is named) with the
+        first `seeds` seeds. Raises ConfigError on a label that is not in the file."""
+        algorithms = {run.algorithm for run in self.runs}
+        environments = {run.env for run in self.runs}
+        for label in only:
+            if label not in algorithms | environments:
+                raise ConfigError(
+                    f"--only {label!r} is no label in {self.file}; {near(label, algorithms | environments)}"
+                )
+        algorithms = algorithms.intersection(only) or algorithms
+        environments = environments.intersection(only) or environments
+        first = list(dict.fromkeys(run.seed for run in self.runs))[:seeds]
+        return tuple(
+            run for run in self.runs if run.algorithm in algorithms and run.env in environments and run.seed in first
+        )
 
 
 def read_file(path: Path) -> ExperimentFile:

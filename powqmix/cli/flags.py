@@ -25,6 +25,11 @@ Assignments = Annotated[
     tyro.conf.UseAppendAction,
     tyro.conf.arg(name="set", metavar="KEY=VALUE", help_behavior_hint="(as often as wanted)"),
 ]
+Labels = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(metavar="LABEL", help_behavior_hint="(as often as wanted)"),
+]
 RunPaths = tyro.conf.Positional[tuple[Path, ...]]
 RunPath = tyro.conf.Positional[Path]
 

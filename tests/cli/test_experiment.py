@@ -122,6 +122,32 @@ def test_dry_run_prints_commands_that_launch_takes(command: Command, grid: Path,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--only", "10/0"], [("p = -2", "10/0"), ("matrix/wqmix", "10/0")] * 2),
+        (["--only", "p = -2", "--seeds", "1"], [("p = -2", "qmix"), ("p = -2", "10/0")]),
+        (["--only", "qmix", "--only", "p = -2", "--seeds", "1"], [("p = -2", "qmix")]),
+    ],
+)
+def test_only_some_of_the_runs(
+    command: Command, grid: Path, tmp_path: Path, arguments: list[str], wanted: list[tuple[str, str]]
+) -> None:
+    out = tmp_path / "out"
+    result = command("experiment", grid, "--out", out, "--dry-run", *arguments)
+    assert result.code == 0, result.err
+    runs = {str(run.path): (run.env, run.algorithm) for run in plan(grid, out).runs}
+    started = [runs[line.split("--run-dir ")[1].split(" ")[0]] for line in result.out.splitlines()]
+    assert started == wanted
+
+
+def test_an_unknown_label_is_refused_with_the_near_ones(command: Command, grid: Path, tmp_path: Path) -> None:
+    for arguments, said in ((["--only", "qmx"], "did you mean qmix"), (["--seeds", "0"], "--seeds must be at least 1")):
+        result = command("experiment", grid, "--out", tmp_path / "out", "--dry-run", *arguments)
+        assert result.code == 2
+        assert said in result.err
+
+
 def finish(folder: Path, values: list[float], seed: int, algorithm: str = "qmix", **summary: Any) -> None:
     """A folder as a finished run of predator_prey leaves it."""
     lines = [{"env_steps": 100 * k, "test_env_steps": 100 * k, "test_return_mean": v} for k, v in enumerate(values)]
