@@ -15,8 +15,9 @@ namespace {
 
 using Floats = std::vector<float>;
 
-constexpr int64_t kParts =
-    8;  // that rows are summed in, each by one thread: the most threads that can be used
+// Rows are summed in so many parts at most, each by one thread: the most threads that can be used. A part
+// costs a pass over all sums, which only so many tiles are worth.
+constexpr int64_t kParts = 8, kTilesPerPart = 8;
 
 int64_t padded(int64_t size, int64_t width) { return (size + width - 1) / width * width; }
 
@@ -168,7 +169,7 @@ void recognizer_gradient(const RecognizerShape& shape, const RecognizerTensors<c
                                   value_weight.data(),   *parameters.value_bias};
 
   const int64_t tiles = (shape.rows + kernels.tile_rows - 1) / kernels.tile_rows,
-                parts = std::min(kParts, tiles);
+                parts = std::min(kParts, (tiles + kTilesPerPart - 1) / kTilesPerPart);
   const int64_t size = count_of_sums(axes, table);
   Floats numbers(static_cast<size_t>(std::max<int64_t>(1, parts) * size), 0.0f);
   std::vector<RecognizerSums> sums;
