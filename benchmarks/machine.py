@@ -8,16 +8,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-
-def cpu_model() -> str:
-    """The processor's name, from /proc/cpuinfo where there is one."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+from powqmix.machine import processor
 
 
 def commit() -> str:
@@ -38,7 +29,7 @@ def describe() -> dict[str, str | int]:
     cores = len(os.sched_getaffinity(0))
     return {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{cpu_model()}, {cores} cores, {platform.system()}",
+        "machine": f"{processor()}, {cores} cores, {platform.system()}",
         "python": platform.python_version(),
         "commit": commit(),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from powqmix.files import read_json, write_json
+from powqmix.machine import processor
 from powqmix.statistics import Floats, bootstrap_interval, interquartile_mean
 
 from . import figure
@@ -67,7 +67,7 @@ class Results:
             "about": experiment.about,
             "command": " ".join(["powqmix", *sys.argv[1:]]),
             "date": datetime.date.today().isoformat(),
-            "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+            "machine": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
             "runs_done": len(self.runs),
             "runs_planned": len(experiment.runs),
             "left_out": dict(experiment.left_out),

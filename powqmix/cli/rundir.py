@@ -17,6 +17,7 @@ from typing import Any
 from powqmix import config as configuration
 from powqmix.config import Config, ConfigError
 from powqmix.files import write_json
+from powqmix.machine import processor
 from powqmix.types import EnvSpec
 from powqmix.version import __version__
 
@@ -137,7 +138,7 @@ def describe(config: Config, spec: EnvSpec) -> dict[str, Any]:
         "machine": {
             "host": socket.gethostname(),
             "system": platform.platform(),
-            "processor": _processor(),
+            "processor": processor(),
             "cores": len(os.sched_getaffinity(0)),
             "device": config.device,
         },
@@ -159,14 +160,6 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _git() -> str:

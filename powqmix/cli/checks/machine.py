@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import platform
 import resource
 import shutil
 from pathlib import Path
+
+from powqmix import machine
 
 from .finding import MISSING, OK, WRONG, Finding, size
 
@@ -18,13 +19,7 @@ SMALL_MEMORY, SMALL_DISK, SMALL_SHARED = 2e9, 2e9, 1e9  # bytes; below them a ru
 
 def processor() -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    except OSError:
-        pass  # no Linux: what `platform` says stands
-    return Finding("processor", OK, f"{model}, {cores} cores for this process")
+    return Finding("processor", OK, f"{machine.processor()}, {cores} cores for this process")
 
 
 def memory() -> Finding:
