@@ -43,7 +43,7 @@ class Flags:
 
         set: {steps: 1000000}  (for all; an algorithm and an environment may have their own preset and set)
 
-    An environment with `optional: true` is left out where it is not installed. Examples:
+    An environment with `optional: true` is left out where it is not installed. Example:
         powqmix experiment experiments/table1.yaml --jobs 2
         powqmix experiment experiments/predator_prey.yaml --only powqmix --only "p = -3" --seeds 2
     """
