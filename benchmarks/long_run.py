@@ -87,6 +87,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of each part")
     parser.add_argument("--json", type=Path, help="write the figures here, and a table beside it")
     arguments = parser.parse_args()
+    if not (arguments.run / "summary.json").exists():
+        parser.error(f"{arguments.run} holds no run that has ended (no summary.json); give a run's folder")
     found = measure(arguments.run, arguments.minutes)
     print(markdown(found), end="")
     if arguments.json:

@@ -34,7 +34,8 @@ def update_gflop(objective: Objective, config: Config, agents: int, episodes: in
         backward += 4e-9 * products if parameter.requires_grad else 0.0
     found = {"forward": forward, "backward": backward}
     if recognizer is not None:
-        passes = config.training.recognizer_updates / config.training.recognizer_minibatches
+        # With minibatches it takes one epoch, whatever recognizer_updates says.
+        passes = config.training.recognizer_updates if config.training.recognizer_minibatches == 1 else 1
         found["recognizer steps"] = 6e-9 * _weights(recognizer) * per_step * passes
     return found
 

@@ -58,7 +58,7 @@ def test_a_part_uses_only_what_lies_below_it(part: str) -> None:
         assert imported(path, part) <= MAY_USE[part], path
 
 
-@pytest.mark.parametrize("shared", ["types", "algorithms", "config", "config_values", "process", "files"])
+@pytest.mark.parametrize("shared", ["types", "algorithms", "config", "config_values", "machine", "process", "files"])
 def test_what_all_share_uses_no_part(shared: str) -> None:
     assert imported(ROOT / "powqmix" / f"{shared}.py", shared) == set()
 
