@@ -11,7 +11,6 @@ on the same cores. With --json the table goes to a Markdown file beside it.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -121,9 +120,7 @@ def main() -> None:
     }
     print(markdown(results), end="")
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        arguments.json.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
+        machine.write_results(arguments.json, results, markdown(results))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import statistics
 import sys
@@ -23,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from machine import describe  # benchmarks/machine.py
+from machine import describe, write_results  # benchmarks/machine.py
 
 from powqmix import envs
 from powqmix.envs.native import NativeEnv
@@ -125,10 +124,8 @@ def main() -> None:
             "load_average_before": round(busy, 2),  # programs that others ran on this machine meanwhile
             "results": results,
         }
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
         told = f"`{record['command']}`, {record['machine']}, {record['date']}, commit {record['commit']}"
-        arguments.json.with_suffix(".md").write_text(f"{told}\n\n{tabulate(results)}\n")
+        write_results(arguments.json, record, f"{told}\n\n{tabulate(results)}\n")
 
 
 if __name__ == "__main__":

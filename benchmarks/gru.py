@@ -12,7 +12,6 @@ both are calls of ops.gru_sequence, forward and backward, and the time is the de
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Any
 
 import powqmix._C as _C
 import torch
-from machine import describe  # benchmarks/machine.py
+from machine import describe, write_results  # benchmarks/machine.py
 from torch import Tensor, nn
 
 from powqmix import ops
@@ -202,7 +201,7 @@ def main() -> None:
             "rows": arguments.rows, "steps": arguments.steps, "size": arguments.size, "repeats": arguments.repeats,
             **found,
         }  # fmt: skip
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_results(arguments.json, report)
 
 
 if __name__ == "__main__":

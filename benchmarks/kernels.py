@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from kernel_problems import Problem, Sizes, difference, makers, run
-from machine import describe
+from machine import describe, write_results
 
 from powqmix.process import keep_freed_memory
 
@@ -204,9 +204,7 @@ def main() -> None:
             runs = json.loads(arguments.json.read_text())["runs"] + runs
         command = " ".join(["python", *sys.argv])
         result = {"command": command, **describe(), "torch": torch.__version__, "batch": BATCH, "runs": runs}
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-        arguments.json.with_suffix(".md").write_text(as_markdown(result))
+        write_results(arguments.json, result, as_markdown(result))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 from incumbent_update import IncumbentUpdate  # benchmarks/incumbent_update.py
-from machine import describe  # benchmarks/machine.py
+from machine import describe, write_results  # benchmarks/machine.py
 
 from powqmix import config, envs
 from powqmix.config import Config
@@ -178,7 +177,7 @@ def main() -> None:
             **describe(), "command": " ".join(["python", *sys.argv]), "torch": torch.__version__,
             "repeats": arguments.repeats, "results": results,
         }  # fmt: skip
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_results(arguments.json, report)
 
 
 if __name__ == "__main__":

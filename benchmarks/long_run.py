@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from machine import write_results
+
 MANY = 10_000_000
 
 
@@ -92,9 +94,7 @@ def main() -> None:
     found = measure(arguments.run, arguments.minutes)
     print(markdown(found), end="")
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        arguments.json.with_suffix(".md").write_text(markdown(found), encoding="utf-8")
+        write_results(arguments.json, found, markdown(found))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""What every benchmark result says of where and when it was measured."""
+"""What every benchmark result says of where and when it was measured, and the files that it becomes."""
 
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from powqmix.machine import processor
 
@@ -33,3 +36,11 @@ def describe() -> dict[str, str | int]:
         "python": platform.python_version(),
         "commit": commit(),
     }
+
+
+def write_results(path: Path, results: Mapping[str, Any], table: str | None = None) -> None:
+    """Writes `results` to `path` as JSON, and the table, if there is one, beside it as Markdown."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if table is not None:
+        path.with_suffix(".md").write_text(table, encoding="utf-8")

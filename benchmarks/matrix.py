@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe  # benchmarks/machine.py
+from machine import describe, write_results  # benchmarks/machine.py
 
 RESULTS = Path(__file__).parent / "results"
 ACTIONS = "ABC"
@@ -76,11 +76,8 @@ def main() -> None:
             print(table.splitlines()[-1], flush=True)
             # Written after every run: what was measured is kept if the rest is not waited for.
             result = {"command": " ".join(sys.argv), **describe(), "payoff": payoff.tolist(), "runs": runs}
-            (arguments.out / "matrix.json").write_text(json.dumps(result, indent=1) + "\n")
-            (arguments.out / "matrix.md").write_text(
-                "# Matrix game, preset paper\n\n"
-                f"`{result['command']}`, {result['date']}, {result['machine']}\n\n{table}"
-            )
+            told = f"`{result['command']}`, {result['date']}, {result['machine']}"
+            write_results(arguments.out / "matrix.json", result, f"# Matrix game, preset paper\n\n{told}\n\n{table}")
     print(table)
     for algorithm in arguments.algorithms:
         mine = [r for r in runs if r["algorithm"] == algorithm]

@@ -135,9 +135,7 @@ def main() -> None:
             results["many"] = {"env": env, **measure(learner, arguments.seconds, WARM_UP_S)}
     print(markdown(results), end="")
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        arguments.json.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
+        machine.write_results(arguments.json, results, markdown(results))
 
 
 if __name__ == "__main__":

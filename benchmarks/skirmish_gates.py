@@ -9,14 +9,13 @@ which on a symmetric map must win as often as it loses.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe  # benchmarks/machine.py
+from machine import describe, write_results  # benchmarks/machine.py
 
 from powqmix.envs.skirmish import Options
 from powqmix.envs.skirmish_gates import POLICIES, SYMMETRIC, measure
@@ -67,8 +66,7 @@ def main() -> None:
             "seconds": round(time.perf_counter() - started, 1),
             "results": results,
         }
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+        write_results(arguments.json, record)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import json
 import statistics
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import describe
+from machine import describe, write_results
 
 from powqmix.process import keep_freed_memory
 
@@ -166,7 +165,7 @@ def main() -> None:
         name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {arguments.threads} threads"
         command = " ".join(["python", *sys.argv])
         result = {"command": command, **describe(), "device": name, "algorithm": arguments.algorithm, "rows": rows}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_results(arguments.json, result)
 
 
 if __name__ == "__main__":

@@ -2,99 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import yaml
 
 from powqmix import envs
 from powqmix.cli.main import main
 from powqmix.envs.game_process import GameFailed
-from powqmix.envs.smac_games import SmacGames
 from powqmix.envs.smac_installation import SMAC, NotInstalled, find_installation
 
+from .fake_game import FakeGame, gone, make, walk
 from .test_skirmish_sizes import SIZES
-
-ROOT = Path(__file__).parents[2]
-
-
-class Fake:
-    """A folder with the fake packages and a folder that looks like StarCraft II's, both in use."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.packages = folder / "packages"
-        self.game = folder / "StarCraftII"
-        self.log = folder / "log"
-        self._monkeypatch = monkeypatch
-        self._package("smac", "StarCraft2Env")
-        self._package("smacv2", "StarCraft2Env, StarCraftCapabilityEnvWrapper")
-        for build in ("Base69232", "Base75689"):
-            (self.game / "Versions" / build).mkdir(parents=True)
-        (self.game / "Maps" / "SMAC_Maps").mkdir(parents=True)
-        for name in ("3m", "32x32_flat"):
-            (self.game / "Maps" / "SMAC_Maps" / f"{name}.SC2Map").touch()
-        monkeypatch.setenv("SC2PATH", str(self.game))
-        monkeypatch.setenv("PYTHONPATH", f"{self.packages}:{ROOT}")
-        monkeypatch.syspath_prepend(str(self.packages))
-        self.wish()
-
-    def _package(self, name: str, classes: str) -> None:
-        package = self.packages / name / "env" / "starcraft2"
-        package.mkdir(parents=True)
-        for place in (package, package.parent, package.parent.parent):
-            (place / "__init__.py").touch()
-        shutil.copy(Path(__file__).with_name("fake_smac.py"), package / "starcraft2.py")
-        (package / "distributions.py").write_text("from numpy.random import default_rng\n")
-        (package.parent / "__init__.py").write_text(f"from {name}.env.starcraft2.starcraft2 import {classes}\n")
-
-    def wish(self, **wish: Any) -> None:
-        self._monkeypatch.setenv("FAKE_SMAC", json.dumps({"log": str(self.log), **wish}))
-
-    def calls(self, what: str = "") -> list[str]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [line.partition(" ")[2] for line in lines if line.partition(" ")[2].startswith(what)]
-
-    def pids(self) -> set[int]:
-        return {int(line.partition(" ")[0]) for line in self.log.read_text().splitlines()}
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    made = Fake(tmp_path, monkeypatch)
-    yield made
-    for pid in made.pids() if made.log.exists() else ():
-        assert gone(pid), f"process {pid} of a game outlived its environment"
-
-
-def gone(pid: int, seconds: float = 10.0) -> bool:
-    """Whether the process ends, and is no zombie of ours, within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def make(num_envs: int = 1, env_id: str = "smac/3m", **options: Any) -> SmacGames:
-    env = envs.make(env_id, num_envs, seed=4, **options)
-    assert isinstance(env, SmacGames)
-    return env
-
-
-def walk(num_envs: int = 1) -> Any:
-    return np.full((num_envs, 3), 2, np.int32)
-
 
 # Play ---------------------------------------------------------------------------------------------------------------
 
@@ -112,7 +38,7 @@ def test_sizes_of_all_maps_are_known_without_the_game(monkeypatch: pytest.Monkey
     assert envs.spec("smac/3m", obs_timestep_number=True).obs_size == 31
 
 
-def test_episode_is_played_and_the_next_begins_in_the_same_step(fake: Fake) -> None:
+def test_episode_is_played_and_the_next_begins_in_the_same_step(fake: FakeGame) -> None:
     env = make(2)
     assert env.spec == envs.spec("smac/3m")
     assert env.spec.version == "smac, StarCraft II 4.10, difficulty 7"
@@ -137,7 +63,7 @@ def test_episode_is_played_and_the_next_begins_in_the_same_step(fake: Fake) -> N
     env.close()
 
 
-def test_game_is_reset_once_an_episode_and_gets_its_options_and_a_seed_of_its_own(fake: Fake) -> None:
+def test_game_is_reset_once_an_episode_and_gets_its_options_and_a_seed_of_its_own(fake: FakeGame) -> None:
     fake.wish(length=2)
     env = make(2, difficulty="3", reward_sparse=True)
     env.reset()
@@ -154,7 +80,7 @@ def test_game_is_reset_once_an_episode_and_gets_its_options_and_a_seed_of_its_ow
 @pytest.mark.parametrize(
     "outcome, length, flags", [("lost", 3, (1, 0, 0)), ("none", 60, (0, 1, 0)), ("won", 60, (1, 0, 1))]
 )
-def test_ends_are_told_apart(fake: Fake, outcome: str, length: int, flags: tuple[int, int, int]) -> None:
+def test_ends_are_told_apart(fake: FakeGame, outcome: str, length: int, flags: tuple[int, int, int]) -> None:
     fake.wish(outcome=outcome, length=length)
     env = make()
     env.reset()
@@ -165,7 +91,7 @@ def test_ends_are_told_apart(fake: Fake, outcome: str, length: int, flags: tuple
     env.close()
 
 
-def test_illegal_action_never_reaches_the_game(fake: Fake) -> None:
+def test_illegal_action_never_reaches_the_game(fake: FakeGame) -> None:
     env = make(2)
     with pytest.raises(ValueError, match="legal: none, call reset"):
         env.step(walk(2))
@@ -200,7 +126,7 @@ def test_illegal_action_never_reaches_the_game(fake: Fake) -> None:
         ("no action", "game 0: an agent has no legal action"),
     ],
 )
-def test_failed_game_aborts_and_can_be_started_anew(fake: Fake, fault: str, message: str) -> None:
+def test_failed_game_aborts_and_can_be_started_anew(fake: FakeGame, fault: str, message: str) -> None:
     fake.wish(fault=fault, at=3)
     env = make(step_timeout_s=0.3 if fault == "hang" else 30)
     env.reset()
@@ -218,7 +144,7 @@ def test_failed_game_aborts_and_can_be_started_anew(fake: Fake, fault: str, mess
     env.close()
 
 
-def test_one_failed_game_ends_all_of_the_batch(fake: Fake) -> None:
+def test_one_failed_game_ends_all_of_the_batch(fake: FakeGame) -> None:
     env = make(2)
     env.reset()
     one = fake.pids().pop()
@@ -231,7 +157,7 @@ def test_one_failed_game_ends_all_of_the_batch(fake: Fake) -> None:
 
 
 @pytest.mark.parametrize("fault, message", [("hang", "no answer to (open|reset) in 2 s"), ("die", "it died in reset")])
-def test_reset_that_fails_ends_the_game(fake: Fake, fault: str, message: str) -> None:
+def test_reset_that_fails_ends_the_game(fake: FakeGame, fault: str, message: str) -> None:
     fake.wish(fault=fault, at=0)
     env = make(reset_timeout_s=2.0 if fault == "hang" else 60.0)
     with pytest.raises(GameFailed, match=message):
@@ -239,21 +165,21 @@ def test_reset_that_fails_ends_the_game(fake: Fake, fault: str, message: str) ->
     env.close()
 
 
-def test_package_that_cannot_be_loaded_is_told(fake: Fake) -> None:
+def test_package_that_cannot_be_loaded_is_told(fake: FakeGame) -> None:
     fake.wish(fault="protobuf")
     env = make()
     with pytest.raises(GameFailed, match="open failed: TypeError: Descriptors cannot be created directly"):
         env.reset()
 
 
-def test_other_sizes_are_refused(fake: Fake) -> None:
+def test_other_sizes_are_refused(fake: FakeGame) -> None:
     fake.wish(fault="sizes")
     env = make()
     with pytest.raises(GameFailed, match=r"\(3, 9, 31, 48, 60\), SMAC's are \(3, 9, 30, 48, 60\)"):
         env.reset()
 
 
-def test_leaking_game_is_started_afresh_between_episodes(fake: Fake) -> None:
+def test_leaking_game_is_started_afresh_between_episodes(fake: FakeGame) -> None:
     fake.wish(fault="leak", at=1, length=3)
     env = make(memory_limit_mb=300)
     env.reset()
@@ -268,7 +194,7 @@ def test_leaking_game_is_started_afresh_between_episodes(fake: Fake) -> None:
     env.close()
 
 
-def test_game_is_started_afresh_after_so_many_episodes(fake: Fake) -> None:
+def test_game_is_started_afresh_after_so_many_episodes(fake: FakeGame) -> None:
     fake.wish(length=2)
     env = make(relaunch_every=2)
     env.reset()
@@ -279,7 +205,7 @@ def test_game_is_started_afresh_after_so_many_episodes(fake: Fake) -> None:
     assert len(fake.calls("reset")) == 5
 
 
-def test_games_die_with_the_process_that_started_them(fake: Fake) -> None:
+def test_games_die_with_the_process_that_started_them(fake: FakeGame) -> None:
     code = "from powqmix import envs; e = envs.make('smac/3m', 2); e.reset(); print('up', flush=True); input()"
     fake.wish(fault="hang", at=99)
     parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -295,7 +221,7 @@ def test_games_die_with_the_process_that_started_them(fake: Fake) -> None:
     assert all(gone(pid) for pid in games)
 
 
-def test_actor_counts_a_crash_as_aborted_and_plays_on(fake: Fake) -> None:
+def test_actor_counts_a_crash_as_aborted_and_plays_on(fake: FakeGame) -> None:
     from powqmix.actors.player import Player
     from powqmix.types import PolicySpec, episode_schema
 
@@ -313,84 +239,10 @@ def test_actor_counts_a_crash_as_aborted_and_plays_on(fake: Fake) -> None:
     player.close()
 
 
-# SMACv2 -------------------------------------------------------------------------------------------------------------
-
-
-# As published with the benchmark: obs_own_pos adds two numbers to an observation.
-@pytest.mark.parametrize(
-    "name, options, sizes",
-    [
-        ("10gen_terran_5v5", {}, (5, 11, 82, 120, 200)),
-        ("10gen_zerg_5v5", {}, (5, 11, 82, 120, 200)),
-        ("10gen_protoss_5v5", {}, (5, 11, 92, 130, 200)),
-        ("10gen_protoss_5v5", {"obs_own_pos": False}, (5, 11, 90, 130, 200)),
-        ("10gen_terran_5v5", {"conic_fov": True}, (5, 23, 84, 190, 200)),
-        ("10gen_terran_3v2", {"obs_last_action": True}, (3, 9, 4 + 2 * 8 + 2 * (8 + 9) + 6, 21 + 12 + 27, 200)),
-        ("10gen_zerg_3v2", {"state_last_action": False}, (3, 8, 42, 33, 200)),
-    ],
-)
-def test_sizes_of_generated_battles(name: str, options: dict[str, Any], sizes: tuple[int, ...]) -> None:
-    spec = envs.spec(f"smacv2/{name}", **options)
-    assert (spec.n_agents, spec.n_actions, spec.obs_size, spec.state_size, spec.episode_limit) == sizes
-    assert spec.has_win
-    assert "not installed" in spec.version
-
-
-def test_generated_battle_is_played_with_seeded_teams(fake: Fake) -> None:
-    fake.wish(length=2)
-    for _ in range(2):
-        env = make(2, "smacv2/10gen_terran_3v4", surrounded_share=0.25, prob_obs_enemy=0.0)
-        assert env.spec.version == "smacv2, StarCraft II 4.10, difficulty 7"
-        env.reset()
-        for _ in range(2):
-            env.step(walk(2))
-        assert env.battle_won.all()
-        env.close()
-    teams = fake.calls("team")
-    assert len(teams) == 8
-    assert sorted(teams[:4]) == sorted(teams[4:])  # the same seed, the same teams
-    assert len(set(teams[:4])) == 4
-    config = json.loads(fake.calls("config")[0].partition(" ")[2])
-    assert (config["n_units"], config["n_enemies"]) == (3, 4)
-    assert config["team_gen"]["unit_types"] == ["marine", "marauder", "medivac"]
-    assert config["start_positions"]["p"] == 0.25
-    opened = fake.calls("open")[0]
-    assert opened.startswith("open 10gen_terran 7 ['capability_config', 'conic_fov', ")
-    assert "surrounded_share" not in opened
-    assert "timeout" not in opened
-
-
-def test_side_of_medivacs_alone_has_lost(fake: Fake) -> None:
-    fake.wish(outcome="lost", dead=1, kinds=[1, 2, 2], length=2)  # both medivacs live
-    env = make(1, "smacv2/10gen_terran_3v4")
-    env.reset()
-    env.step(walk())
-    env.step(walk())
-    assert (env.terminated[0], env.truncated[0], env.battle_won[0]) == (1, 0, 0)
-    fake.wish(outcome="lost", dead=1, kinds=[1, 1, 2], length=2)  # a marine could go on fighting
-    env.close()
-    env.reset()
-    env.step(walk())
-    with pytest.raises(GameFailed, match="it broke off after 2 steps: nobody had won"):
-        env.step(walk())
-
-
-@pytest.mark.parametrize("name", ["10gen_orc_5v5", "10gen_terran", "3m", "10gen_zerg_0v5"])
-def test_unknown_generated_battle_is_told(name: str) -> None:
-    with pytest.raises(ValueError, match=f"unknown environment 'smacv2/{name}'; wanted smacv2/10gen_<race>_<N>v<M>"):
-        envs.spec(f"smacv2/{name}")
-
-
-@pytest.mark.parametrize("name, value", [("prob_obs_enemy", 1.5), ("surrounded_share", -0.1), ("num_fov_actions", 0)])
-def test_option_out_of_its_range_is_told(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"smacv2: {name} must be .*, got {value}"):
-        envs.spec("smacv2/10gen_zerg_5v5", **{name: value})
-
-
 # The ground ---------------------------------------------------------------------------------------------------------
 
 
-def test_ground_of_the_game_becomes_a_map_file_that_skirmish_plays(fake: Fake, tmp_path: Path, capsys: Any) -> None:
+def test_ground_of_the_game_becomes_a_map_file_that_skirmish_plays(fake: FakeGame, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "3m.yaml"
     assert main(["envs", "dump-map", "smac/3m", "--out", str(out)]) == 0
     assert f"--env skirmish/3m --set env.map_file={out}" in capsys.readouterr().out
@@ -415,12 +267,12 @@ def test_only_real_maps_are_dumped(capsys: Any) -> None:
 # Installation -------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_installed_is_found(fake: Fake) -> None:
+def test_what_is_installed_is_found(fake: FakeGame) -> None:
     found = find_installation("3m", SMAC)
     assert (found.path, found.build, found.version) == (fake.game, "75689", "4.10")
 
 
-def test_missing_parts_are_named_with_the_remedy(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_are_named_with_the_remedy(fake: FakeGame, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotInstalled, match=r"8m.SC2Map is not in .*Unpack SMAC_Maps.zip"):
         envs.make("smac/8m")
     for build in (fake.game / "Versions").iterdir():

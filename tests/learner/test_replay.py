@@ -8,66 +8,20 @@ import os
 import shutil
 import signal
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from powqmix.config import ConfigError
-from powqmix.learner import replay_place
 from powqmix.learner.batch import BatchBuffers
-from powqmix.learner.replay import ReplayError, ReplayRing, RingInUse, RingMismatch
+from powqmix.learner.replay import ReplayRing, RingInUse, RingMismatch
 from powqmix.learner.replay_layout import SEQUENCE, SLOT, TERMINATED, TRUNCATED, WON, payload_crc32, required_bytes
 from powqmix.learner.replay_sequences import SequenceTable
-from powqmix.learner.replay_snapshot import read_snapshot, write_snapshot
 from powqmix.types import EnvSpec, episode_schema
 
-LIMIT = 10
-SCHEMA = episode_schema(EnvSpec("game", n_agents=3, n_actions=11, obs_size=5, state_size=7, episode_limit=LIMIT))
-
-
-@dataclass
-class Header:
-    steps: int
-    crc32: int
-    parameter_version: int
-    episode_return: float
-    terminated: bool = True
-    truncated: bool = False
-    battle_won: bool = False
-    epsilon: float = 0.5
-
-
-def episode(seq: int, actor: int = 0, schema: Any = SCHEMA) -> tuple[Header, list[np.ndarray]]:
-    """An episode whose bytes, length and header follow from (actor, seq)."""
-    rng = np.random.default_rng([actor, seq])
-    steps = int(rng.integers(1, schema.episode_limit + 1))
-    frames = [rng.integers(0, 256, field.nbytes(steps), dtype=np.uint8) for field in schema.fields]
-    return Header(steps, payload_crc32(frames), parameter_version=seq // 3, episode_return=seq / 2), frames
-
-
-def insert(ring: ReplayRing, seq: int, actor: int = 0, incarnation: int = 7) -> None:
-    header, frames = episode(seq, actor, ring.schema)
-    ring.insert(header, frames, actor=actor, incarnation=incarnation, seq=seq)
-
-
-def assert_whole(ring: ReplayRing) -> list[int]:
-    """Every stored episode is byte for byte the one that was sent; returns their sequence numbers in order."""
-    return assert_whole_of(ring, ring.stored().tolist())
-
-
-def assert_whole_of(ring: ReplayRing, slots: list[int]) -> list[int]:
-    records = ring.records(np.array(slots, np.int64))
-    for slot, record in zip(slots, records):
-        header, frames = episode(int(record["seq"]), int(record["actor"]))
-        assert bytes(ring.payload(slot)) == b"".join(frame.tobytes() for frame in frames)
-        assert (record["steps"], record["crc32"]) == (header.steps, header.crc32)
-        assert record["insert_index"] % ring.capacity == slot
-    return [int(seq) for seq in records["seq"][np.argsort(records["insert_index"])]]
+from .replay_episodes import LIMIT, SCHEMA, Header, assert_whole, assert_whole_of, episode, insert
 
 
 @pytest.fixture
@@ -378,124 +332,3 @@ def test_a_full_table_forgets_the_incarnation_that_was_silent_longest() -> None:
     table.note(4, 0, 1, 14)
     assert [table.last_seq(actor, 0) for actor in (1, 2, 3, 4)] == [13, 0, 12, 1]
     assert [SequenceTable(table.table).last_seq(actor, 0) for actor in (1, 2, 3, 4)] == [13, 0, 12, 1]
-
-
-@pytest.mark.parametrize("capacity", [3, 6, 50])
-def test_a_snapshot_restores_what_fits(tmp_path: Path, capacity: int) -> None:
-    with ReplayRing.create(tmp_path / "ring", SCHEMA, 6) as ring:
-        insert(ring, 1, actor=5)
-        for seq in range(1, 10):
-            insert(ring, seq, actor=1)
-        assert write_snapshot(ring, tmp_path / "snapshot") == 6
-        totals = ring.total_inserted, ring.total_env_steps
-        with pytest.raises(ReplayError, match="it holds 6 episodes"):
-            read_snapshot(ring, tmp_path / "snapshot")
-    with ReplayRing.create(tmp_path / "restored", SCHEMA, capacity) as ring:
-        assert read_snapshot(ring, tmp_path / "snapshot") == min(6, capacity)
-        assert assert_whole(ring) == [4, 5, 6, 7, 8, 9][-capacity:]
-        assert (ring.total_inserted, ring.total_env_steps) == totals
-        assert (ring.last_seq(5, 7), ring.last_seq(1, 7)) == (1, 9)
-        insert(ring, 10, actor=1)
-    with ReplayRing.attach(tmp_path / "restored", SCHEMA, capacity, verify=True) as ring:
-        assert assert_whole(ring)[-1] == 10
-
-
-def test_an_empty_snapshot_keeps_the_totals(tmp_path: Path) -> None:
-    with ReplayRing.create(tmp_path / "ring", SCHEMA, 6, total_inserted=4, total_env_steps=9) as ring:
-        assert write_snapshot(ring, tmp_path / "snapshot") == 0
-    with ReplayRing.create(tmp_path / "restored", SCHEMA, 6) as ring:
-        assert read_snapshot(ring, tmp_path / "snapshot") == 0
-        assert (ring.total_inserted, ring.total_env_steps) == (4, 9)
-
-
-@settings(deadline=None, max_examples=60)
-@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_a_damaged_snapshot_gives_whole_episodes_or_an_error(
-    tmp_path_factory: pytest.TempPathFactory, place: float, bit: int
-) -> None:
-    folder = tmp_path_factory.mktemp("ring")
-    with ReplayRing.create(folder / "ring", SCHEMA, 5) as ring:
-        for seq in range(1, 6):
-            insert(ring, seq)
-        write_snapshot(ring, folder / "snapshot")
-    content = bytearray((folder / "snapshot").read_bytes())
-    flipped = int(place * len(content))
-    content[flipped] ^= 1 << bit
-    (folder / "snapshot").write_bytes(content)
-    start, payload = 8, sum(SCHEMA.nbytes(episode(seq)[0].steps) for seq in range(1, 6))
-    with ReplayRing.create(folder / "restored", SCHEMA, 5) as ring:
-        if flipped >= start + payload:
-            with pytest.raises(ReplayError, match="not a whole replay snapshot"):
-                read_snapshot(ring, folder / "snapshot")
-        else:
-            wanted = 5 if flipped < start else 4
-            assert read_snapshot(ring, folder / "snapshot") == wanted
-            assert len(assert_whole(ring)) == wanted
-            assert (ring.total_inserted, ring.last_seq(0, 7)) == (5, 5)
-    shutil.rmtree(folder)
-
-
-def test_a_snapshot_of_other_episodes_is_refused(tmp_path: Path) -> None:
-    with ReplayRing.create(tmp_path / "ring", SCHEMA, 5) as ring:
-        write_snapshot(ring, tmp_path / "snapshot")
-    other = episode_schema(EnvSpec("game", 3, 11, 6, 7, LIMIT))
-    with (
-        ReplayRing.create(tmp_path / "other", other, 5) as ring,
-        pytest.raises(ReplayError, match=r"obs_size 5 \(wanted 6\)"),
-    ):
-        read_snapshot(ring, tmp_path / "snapshot")
-
-
-class TestPlace:
-    """Where the ring lies."""
-
-    @pytest.fixture(autouse=True)
-    def _folders(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.run, self.memory, self.disk = (tmp_path / name for name in ("run", "memory", "disk"))
-        self.room = {}
-        for folder, room in ((self.run, 1000), (self.memory, 500), (self.disk, 10_000)):
-            folder.mkdir()
-            self.room[folder] = room
-        monkeypatch.setattr(replay_place, "SHARED_MEMORY", self.memory)
-        monkeypatch.setattr(replay_place, "_room", self.room.__getitem__)
-
-    def test_shared_memory_comes_first_then_the_run_directory(self) -> None:
-        assert replay_place.choose_path("", self.run, 500).parent == self.memory
-        assert replay_place.choose_path("", self.run, 501).parent == self.run
-
-    def test_a_ring_that_is_there_is_kept_where_it_is(self) -> None:
-        path = replay_place.choose_path("", self.run, 500)
-        path.touch()
-        self.room[self.memory] = 0
-        assert replay_place.choose_path("", self.run, 500) == path
-
-    def test_runs_share_a_folder_without_sharing_a_file(self) -> None:
-        paths = {replay_place.choose_path(str(self.disk), self.run.parent / name, 5000) for name in ("run", "disk")}
-        assert len(paths) == 2
-        assert {path.parent for path in paths} == {self.disk}
-
-    def test_a_ring_that_fits_nowhere_is_refused_with_numbers_and_remedy(self) -> None:
-        with pytest.raises(ConfigError, match=r"needs 2.00 GB.*500 bytes.*1.00 kB.*--set replay.path=FOLDER"):
-            replay_place.choose_path("", self.run, 2_000_000_000)
-        with pytest.raises(ConfigError, match="must be an existing folder"):
-            replay_place.choose_path("/no/such/folder", self.run, 10)
-
-
-def test_the_room_of_a_real_folder_is_below_what_is_free(tmp_path: Path) -> None:
-    status = os.statvfs(tmp_path)
-    assert 0 < replay_place._room(tmp_path) <= status.f_bavail * status.f_frsize
-
-
-def test_the_memory_limit_of_a_container_counts(tmp_path: Path) -> None:
-    assert replay_place._group_memory_left(tmp_path) == 2**63
-    (tmp_path / "memory.current").write_text("300\n")
-    for limit, left in (("max", 2**63), ("1000", 700), ("200", 0)):
-        (tmp_path / "memory.max").write_text(f"{limit}\n")
-        assert replay_place._group_memory_left(tmp_path) == left
-
-
-def test_the_size_is_said_in_one_line() -> None:
-    text = replay_place.describe_size(SCHEMA, 5000, Path("/dev/shm/x"))
-    assert "5000 episodes" in text
-    assert "float16" in text
-    assert f"{required_bytes(SCHEMA, 5000) / 1e6:.2f} MB in /dev/shm/x" in text
