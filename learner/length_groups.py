@@ -15,7 +15,9 @@ import numpy as np
 
 GROUPS = 8
 MIN_EPISODES = 4  # of a group: smaller ones make the networks' products too small
-COST = 0.02  # what another group costs, of the time that the filled steps take
+# What another group costs in time: calling everything once more, which takes as long as so many steps of one agent, and
+# a share of what the batch's steps take, as smaller products are slower ones.
+COST_STEPS, COST_SHARE = 800.0, 0.01
 
 
 class LengthGroup(NamedTuple):
@@ -26,10 +28,10 @@ class LengthGroup(NamedTuple):
     steps: int
 
 
-def length_groups(lengths: Sequence[int], padded_to: int) -> list[LengthGroup]:
+def length_groups(lengths: Sequence[int], padded_to: int, n_agents: int) -> list[LengthGroup]:
     """Splits episodes of ascending `lengths`, padded to `padded_to` steps, into at most GROUPS groups.
 
-    Of all ways to split them it takes the one with the fewest steps, padding included, and COST for each group.
+    Of all ways to split them it takes the one with the fewest steps, padding included, and `group_cost` for each group.
     """
     count = len(lengths)
     first, end = np.ogrid[: count + 1, : count + 1]
@@ -42,7 +44,7 @@ def length_groups(lengths: Sequence[int], padded_to: int) -> list[LengthGroup]:
         starts.append(candidates.argmin(axis=0))
         fewest = candidates.min(axis=0)
         totals.append(float(fewest[count]))
-    groups = 1 + int(np.argmin(np.array(totals) + COST * sum(lengths) * np.arange(GROUPS)))
+    groups = 1 + int(np.argmin(np.array(totals) + group_cost(lengths, n_agents) * np.arange(GROUPS)))
     if groups == 1:
         return [LengthGroup(0, count, padded_to)]
     bounds = [count]
@@ -50,3 +52,8 @@ def length_groups(lengths: Sequence[int], padded_to: int) -> list[LengthGroup]:
         bounds.insert(0, int(before[bounds[0]]))
     bounds.insert(0, 0)
     return [LengthGroup(i, j, lengths[j - 1]) for i, j in itertools.pairwise(bounds)]
+
+
+def group_cost(lengths: Sequence[int], n_agents: int) -> float:
+    """What another group costs, in steps of all agents."""
+    return COST_STEPS / n_agents + COST_SHARE * sum(lengths)

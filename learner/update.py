@@ -140,7 +140,7 @@ class Update:
         if not (in_order and self.objective.splits and self.device.type == "cpu"):
             return [transitions]
         assert batch.lengths is not None
-        groups = length_groups(batch.lengths, batch.filled.shape[1])
+        groups = length_groups(batch.lengths, batch.filled.shape[1], batch.actions.shape[2])
         if len(groups) == 1:
             return [transitions]
         return [transitions.part(*group, sum(batch.lengths[group.first : group.end])) for group in groups]
