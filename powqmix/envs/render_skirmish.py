@@ -26,6 +26,7 @@ from .skirmish import UNIT_COLUMNS, Skirmish
 from .skirmish_units import UNIT_TYPES
 
 _CELLS = 32
+_BORDER = 1  # cells of wall around the field, so that units at its edge are seen whole
 _DIED = UNIT_COLUMNS.index("died")
 _FLOOR = ((226, 222, 210), (214, 219, 206), (196, 206, 190))  # by level: low, middle, high
 _WALL, _CLIFF, _INK = (88, 84, 80), (150, 134, 112), (40, 40, 44)
@@ -101,7 +102,8 @@ def _cell_colour(char: str) -> tuple[int, int, int]:
 def _draw_terrain(draw: ImageDraw.ImageDraw, shot: Snapshot, scale: int) -> None:
     for r, row in enumerate(shot.terrain):
         for c, char in enumerate(row):
-            x0, y0, x1, y1 = c * scale, r * scale, (c + 1) * scale, (r + 1) * scale
+            x0, y0 = (c + _BORDER) * scale, (r + _BORDER) * scale
+            x1, y1 = x0 + scale, y0 + scale
             if char not in "/\\":
                 draw.rectangle((x0, y0, x1 - 1, y1 - 1), fill=_cell_colour(char))
                 continue
@@ -120,7 +122,7 @@ def _draw_terrain(draw: ImageDraw.ImageDraw, shot: Snapshot, scale: int) -> None
 
 
 def _place(unit: Array, scale: int) -> tuple[float, float]:
-    return float(unit[0]) * scale, (_CELLS - float(unit[1])) * scale
+    return (_BORDER + float(unit[0])) * scale, (_BORDER + _CELLS - float(unit[1])) * scale
 
 
 def _draw_shots(draw: ImageDraw.ImageDraw, shot: Snapshot, scale: int) -> None:
@@ -175,19 +177,21 @@ def _draw_unit(draw: ImageDraw.ImageDraw, shot: Snapshot, u: int, scale: int, fo
 
 
 def _battlefield(shot: Snapshot) -> tuple[int, int, int, int]:
-    """The columns and rows that hold all ground, and a cell of the wall around it: (west, north, east, south)."""
+    """The part of the picture that holds all ground, and a cell of the wall around it, in cells: (west, north, east,
+    south)."""
     rows = [r for r, row in enumerate(shot.terrain) if row.strip("#")]
     columns = [c for c in range(_CELLS) if any(row[c] != "#" for row in shot.terrain)]
-    return max(0, columns[0] - 1), max(0, rows[0] - 1), min(_CELLS, columns[-1] + 2), min(_CELLS, rows[-1] + 2)
+    return columns[0], rows[0], columns[-1] + 1 + 2 * _BORDER, rows[-1] + 1 + 2 * _BORDER
 
 
 def draw_frame(shot: Snapshot, *, scale: int = 20, whole: bool = True) -> Image.Image:
     """One picture, `scale` pixels a cell; who died in the step just played is crossed out where it fell.
 
-    whole: all 32 cells a side; else the battlefield alone, without the walls around it.
+    whole: all 32 cells a side, and one of wall around them; else the battlefield alone, with as much.
     """
     header = 2 * scale
-    field = Image.new("RGB", (_CELLS * scale, _CELLS * scale), _WALL)
+    side = (_CELLS + 2 * _BORDER) * scale
+    field = Image.new("RGB", (side, side), _WALL)
     draw = ImageDraw.Draw(field)
     small, large = ImageFont.load_default(size=max(9, scale * 0.55)), ImageFont.load_default(size=scale * 0.9)
     _draw_terrain(draw, shot, scale)

@@ -24,7 +24,7 @@ def pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 def near(image: Image.Image, x: float, y: float, colour: tuple[int, int, int], radius: float = 0.5) -> int:
     """How many pixels of `colour` lie within `radius` map units of (x, y)."""
-    centre = np.array([2 * SCALE + (32 - y) * SCALE, x * SCALE])
+    centre = np.array([(3 + 32 - y) * SCALE, (1 + x) * SCALE])  # a header of two cells, a border of one
     rows, columns = np.nonzero((pixels(image) == colour).all(-1))
     return int((np.hypot(rows - centre[0], columns - centre[1]) < radius * SCALE).sum())
 
@@ -32,7 +32,7 @@ def near(image: Image.Image, x: float, y: float, colour: tuple[int, int, int], r
 def test_units_are_drawn_where_they_stand_in_their_sides_colour() -> None:
     env = battle("MMM2")
     image = draw_frame(snapshot(env, 0))
-    assert image.size == (32 * SCALE, 34 * SCALE)
+    assert image.size == (34 * SCALE, 36 * SCALE)
     assert image.mode == "RGB"
     for u, unit in enumerate(env.units(0)):
         mine, other = (BLUE, RED) if u < 10 else (RED, BLUE)
@@ -42,7 +42,7 @@ def test_units_are_drawn_where_they_stand_in_their_sides_colour() -> None:
 
 def test_walls_and_ground_differ_and_match_the_terrain() -> None:
     image = draw_frame(snapshot(battle("corridor"), 0))
-    at = lambda x, y: tuple(pixels(image)[int(2 * SCALE + (32 - y) * SCALE), int(x * SCALE)])  # noqa: E731
+    at = lambda x, y: tuple(pixels(image)[int((3 + 32 - y) * SCALE), int((1 + x) * SCALE)])  # noqa: E731
     wall = at(1.5, 30.5)
     assert at(20.5, 2.5) == wall
     assert at(5.5, 5.5) != wall
@@ -89,8 +89,8 @@ def test_replay_can_draw_a_skirmish() -> None:
 def test_walls_around_the_battlefield_can_be_left_out() -> None:
     shot = snapshot(battle("3m"))  # a strip: ground in 16 of the 32 rows
     whole, field = draw_frame(shot), draw_frame(shot, whole=False)
-    assert (whole.size, field.size) == ((32 * SCALE, 34 * SCALE), (32 * SCALE, (2 + 18) * SCALE))
-    top = (2 + 7) * SCALE  # north of it are 8 rows of wall, of which one stays
+    assert (whole.size, field.size) == ((34 * SCALE, 36 * SCALE), (34 * SCALE, (2 + 18) * SCALE))
+    top = (2 + 8) * SCALE  # north of it are the border and 8 rows of wall, of which one stays
     np.testing.assert_array_equal(pixels(field)[2 * SCALE :], pixels(whole)[top : top + 18 * SCALE])
 
 
@@ -134,6 +134,6 @@ def test_battle_becomes_a_gif_with_a_frame_a_step(tmp_path: Path) -> None:
     save_gif(file, shots[:12], scale=8)
     with Image.open(file) as gif:
         assert gif.n_frames == 12
-        assert gif.size == (256, 272)
+        assert gif.size == (272, 288)
     with pytest.raises(ValueError, match="at least one snapshot"):
         save_gif(file, [])
