@@ -46,5 +46,5 @@ def test_no_other_groups_would_cost_less(lengths: list[int], padding: int, n_age
 
 def test_a_small_batch_stays_whole_where_a_large_one_of_the_same_lengths_is_split() -> None:
     lengths = [20] * 16 + [30] * 16
-    assert len(length_groups(lengths, 30, n_agents=3)) == 1  # 160 steps of padding, 267 for another group
+    assert len(length_groups(lengths, 30, n_agents=3)) == 1  # 160 steps of padding, 275 for another group
     assert len(length_groups([10 * length for length in lengths], 300, n_agents=3)) == 2
