@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
-CPP := $(shell git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 2>/dev/null)
+CPP := $(shell git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'tests/*.cu' 2>/dev/null)
 NATIVE := $(wildcard csrc/*/*.cpp csrc/*/*.h csrc/*/*.inc csrc/*/*.cu csrc/*/*.cuh csrc/include/powqmix/*.h)
 
 .PHONY: help setup demo test lint format bench sanitize clean
@@ -51,8 +51,9 @@ bench: $(STAMP)  ## every benchmark that fits in minutes; prints ratios
 	$(BIN)/python benchmarks/actors.py
 	$(BIN)/python benchmarks/kernels.py
 
-sanitize: $(STAMP)  ## a million random steps under the address and undefined-behaviour sanitizers
+sanitize: $(STAMP)  ## a million random steps, and the CUDA kernels emulated, under the address and undefined-behaviour sanitizers
 	$(BIN)/python benchmarks/sanitize.py
+	$(BIN)/python benchmarks/sanitize.py --kernels
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist *.egg-info powqmix/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis $(STAMP)

@@ -1,7 +1,8 @@
-"""Random legal play of every native environment in an extension built with sanitizers, which end it at the first fault.
+"""Native code built with sanitizers, which end it at the first fault: every environment in random play, CUDA kernels.
 
     python benchmarks/sanitize.py                       # address and undefined behaviour: a million steps
     python benchmarks/sanitize.py --sanitize thread     # two threads step each batch
+    python benchmarks/sanitize.py --kernels             # every CUDA kernel, emulated on the CPU: address
 
 It builds the extension once more, into build/sanitize-<name>, and plays in a process of its own that has the
 sanitizer's runtime loaded first. Every map of skirmish is played with all optional features, jittered starts and states
@@ -89,13 +90,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sanitize", default="address,undefined", choices=sorted(RUNTIMES))
     parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--kernels", action="store_true", help="the CUDA kernels on emulated grids, no environments")
     parser.add_argument("--play", type=Path, help=argparse.SUPPRESS)  # the extension; set in the process that plays
     arguments = parser.parse_args()
     threads = 2 if arguments.sanitize == "thread" else 1
     if arguments.play is not None:
         play(arguments.play, arguments.steps, threads)
         return 0
-    extension = build(arguments.sanitize)
     environment = os.environ | {
         "LD_PRELOAD": preload(arguments.sanitize),
         "ASAN_OPTIONS": "detect_leaks=0",  # Python frees little at its end
@@ -104,8 +105,12 @@ def main() -> int:
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
-    again = [sys.executable, *sys.argv, "--play", str(extension)]
-    return subprocess.run(again, env=environment, check=False).returncode
+    if arguments.kernels:
+        environment["POWQMIX_SANITIZE"] = "address"
+        again = [sys.executable, "-m", "tests.ops.every_kernel", "--emulated"]
+    else:
+        again = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--play", str(build(arguments.sanitize))]
+    return subprocess.run(again, cwd=ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -12,14 +12,12 @@ from powqmix.types import EpisodeSchema
 
 ALIGNMENT = 4  # bytes: episodes begin at multiples of it
 _MOST_ELEMENTS = 2**31  # of one episode in one tensor; kernels count them in 32 bits
-_ON_CPU = 32  # workers that take turns: what is tested there is what threads do on a GPU
 
 
 class EpisodeDecoder:
     """Decodes episodes of `schema` in one kernel: float16 -> float32, bits -> bytes, actions -> int64, zero padding.
 
-    For a GPU; on a CPU, where BatchBuffers are faster, it does the same for tests. Raises ValueError if an episode is
-    too large for it.
+    On a GPU; on a CPU BatchBuffers do it. Raises ValueError if an episode is too large for it.
     """
 
     def __init__(self, schema: EpisodeSchema) -> None:
@@ -48,10 +46,9 @@ class EpisodeDecoder:
                 raise ValueError(f"all tensors must be contiguous and on {payload.device}, got one on {tensor.device}")
         if not offsets.shape == steps.shape == (rows,) or offsets.dtype != torch.int64 or steps.dtype != torch.int64:
             raise ValueError(f"offsets and steps must be int64 [{rows}], got {list(offsets.shape)} {offsets.dtype}")
-        where = runner(payload) if payload.is_cuda else _ON_CPU
         kernel("replay_decode", payload)(
             self._layout, payload.data_ptr(), offsets.data_ptr(), steps.data_ptr(), rows, length,
-            [tensor.data_ptr() for tensor in tensors], where,
+            [tensor.data_ptr() for tensor in tensors], runner(payload),
         )  # fmt: skip
 
 

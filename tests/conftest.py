@@ -9,10 +9,21 @@ import torch
 
 from powqmix.types import EnvSpec, EpisodeBatch
 
+from . import cuda_emulation
+
 # The networks of tests are tiny: on a busy machine, threads that wait for each other cost a hundred times the work.
 torch.set_num_threads(1)
 
 MakeBatch = Callable[..., EpisodeBatch]
+
+
+@pytest.fixture(params=["cpu", "emulated", cuda_emulation.GPU])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where kernels run: the CPU's own, the CUDA kernels emulated on CPU tensors, and a GPU where there is one."""
+    if request.param == "emulated":
+        cuda_emulation.use(monkeypatch)
+        return "cpu"
+    return str(request.param)
 
 
 @pytest.fixture

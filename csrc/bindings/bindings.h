@@ -5,7 +5,8 @@
 
 namespace powqmix {
 
-void bind_ops(pybind11::module_& m);       // csrc/bindings/ops.cpp: kernels, CPU and CUDA
+void bind_ops(pybind11::module_& m);       // csrc/bindings/ops.cpp: kernels on the CPU
+void bind_cuda(pybind11::module_& m);      // csrc/cuda/bindings.cpp: kernels on CUDA
 void bind_envs(pybind11::module_& m);      // csrc/bindings/envs.cpp: native environments
 void bind_skirmish(pybind11::module_& m);  // csrc/bindings/skirmish.cpp: the skirmish simulator
 void bind_actor(pybind11::module_& m);     // csrc/bindings/actor.cpp: policy step and episode recorder

@@ -11,6 +11,9 @@ PYBIND11_MODULE(_C, m) {
   m.attr("cuda_architectures") = "";
 #endif
   powqmix::bind_ops(m);
+#ifdef POWQMIX_WITH_CUDA
+  powqmix::bind_cuda(m);
+#endif
   powqmix::bind_envs(m);
   powqmix::bind_skirmish(m);
   powqmix::bind_actor(m);

@@ -103,34 +103,9 @@ class EpisodeDecoder {
   ThreadPool pool_;
 };
 
-using Address = uintptr_t;
-
-// As powqmix.learner.episode_decoder calls it: addresses on the device, sizes that it has checked.
-template <auto decode>
-void decode_at(const std::array<int64_t, 6>& layout, Address payload, Address offsets, Address steps,
-               int64_t rows, int64_t length, const std::array<Address, 7>& to, Runner runner) {
-  const ReplayBatch batch = {length,
-                             reinterpret_cast<float*>(to[0]),
-                             reinterpret_cast<float*>(to[1]),
-                             reinterpret_cast<uint8_t*>(to[2]),
-                             reinterpret_cast<int64_t*>(to[3]),
-                             reinterpret_cast<float*>(to[4]),
-                             reinterpret_cast<uint8_t*>(to[5]),
-                             reinterpret_cast<uint8_t*>(to[6])};
-  decode({layout[0], layout[1], layout[2], layout[3], layout[4] != 0, layout[5] != 0},
-         reinterpret_cast<const uint8_t*>(payload), reinterpret_cast<const int64_t*>(offsets),
-         reinterpret_cast<const int64_t*>(steps), rows, batch, runner);
-}
-
 }  // namespace
 
 void bind_replay(py::module_& m) {
-  const auto unlocked = py::call_guard<py::gil_scoped_release>();
-  m.def("cpu_replay_decode", decode_at<cpu::replay_decode>, unlocked);
-#ifdef POWQMIX_WITH_CUDA
-  m.def("cuda_replay_decode", decode_at<cuda::replay_decode>, unlocked);
-#endif
-
   py::class_<EpisodeDecoder>(m, "EpisodeDecoder")
       .def(py::init([](int64_t n_agents, int64_t n_actions, int64_t obs_size, int64_t state_size,
                        bool half_reals, bool wide_actions, int threads) {

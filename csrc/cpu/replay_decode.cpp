@@ -139,14 +139,4 @@ void decode_episode(const ReplayLayout& layout, const uint8_t* episode, int64_t 
   clear(filled + steps, padding);
 }
 
-void cpu::replay_decode(const ReplayLayout& layout, const uint8_t* payload, const int64_t* offsets,
-                        const int64_t* steps, int64_t rows, const ReplayBatch& batch, Runner runner) {
-  const int workers = static_cast<int>(runner);
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int index = 0; index < workers; ++index) {
-      decode_part({index, workers}, layout, payload + offsets[row], steps[row], batch, row);
-    }
-  }
-}
-
 }  // namespace powqmix

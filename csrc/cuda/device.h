@@ -8,6 +8,9 @@
 #include <stdexcept>
 #include <string>
 
+#ifndef __CUDACC__
+#include "emulation/cuda.h"
+#endif
 #include "powqmix/ops.h"
 
 namespace powqmix {
@@ -17,18 +20,35 @@ constexpr int kWarp = 32;
 constexpr int kBlock = 256;
 constexpr unsigned kAll = 0xffffffffu;
 
-inline void check_launch(const char* op) {
+// Queues `kernel` with these arguments on the caller's stream. Raises std::runtime_error naming `op`.
+template <typename... Taken, typename... Given>
+void launch(const char* op, void (*kernel)(Taken...), dim3 grid, int threads_of_block, size_t shared_bytes,
+            [[maybe_unused]] Runner runner, Given... given) {
+#ifdef __CUDACC__
+  kernel<<<grid, threads_of_block, shared_bytes, reinterpret_cast<cudaStream_t>(runner)>>>(given...);
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess) {
     throw std::runtime_error(std::string("powqmix: ") + op + ": " + cudaGetErrorString(error));
   }
+#else
+  emulation::run(op, grid, threads_of_block, shared_bytes, [&] { kernel(given...); });
+#endif
+}
+
+// The block's shared memory, whose size the launch says; at a multiple of 16.
+template <typename T>
+__device__ T* dynamic_shared() {
+#ifdef __CUDACC__
+  extern __shared__ uint4 shared[];
+  return reinterpret_cast<T*>(shared);
+#else
+  return static_cast<T*>(emulation::dynamic_shared());
+#endif
 }
 
 inline unsigned blocks_for(int64_t count, int of_block) {
   return static_cast<unsigned>((count + of_block - 1) / of_block);
 }
-
-inline cudaStream_t on(Runner runner) { return reinterpret_cast<cudaStream_t>(runner); }
 
 // The smallest group of lanes, a power of two, that covers `size` elements, at most a warp.
 inline int lanes_for(int size) {

@@ -32,9 +32,8 @@ void launch_size(const char* op, int hidden, const Given& given, Runner runner) 
   gru_with_size<Block>(hidden, [&](auto* of) {
     using Sized = std::remove_pointer_t<decltype(of)>;
     const unsigned blocks = blocks_for(given.shape.rows(), Sized::kRows);
-    gru_kernel<Sized><<<blocks, Sized::kThreads, 0, on(runner)>>>(given);
+    launch(op, gru_kernel<Sized>, blocks, Sized::kThreads, 0, runner, given);
   });
-  check_launch(op);
 }
 
 }  // namespace

@@ -240,7 +240,7 @@ __global__ void weighted_loss_kernel(int64_t rows, const float* __restrict__ val
   sums[threadIdx.x] = sum;
   for (int half = kLossBlock / 2; half > 0; half /= 2) {
     __syncthreads();
-    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    if (static_cast<int>(threadIdx.x) < half) sums[threadIdx.x] += sums[threadIdx.x + half];
   }
   if (threadIdx.x == 0) *loss = static_cast<float>(sums[0]);
 }
@@ -258,22 +258,19 @@ void powqmix_head(BatchShape shape, int n_agents, HeadConstants constants, const
                   float* joint_weight, float* target, Runner runner) {
   if (shape.rows() == 0) return;
   check_agents(n_agents);
-  powqmix_head_kernel<<<static_cast<unsigned>(shape.episodes), kBlock, 0, on(runner)>>>(
-      static_cast<int>(shape.steps), n_agents, constants, in, q_r, joint_weight, target);
-  check_launch("powqmix_head");
+  launch("powqmix_head", powqmix_head_kernel, static_cast<unsigned>(shape.episodes), kBlock, 0, runner,
+         static_cast<int>(shape.steps), n_agents, constants, in, q_r, joint_weight, target);
 }
 
 void powqmix_loss(BatchShape shape, int n_agents, HeadConstants constants, const HeadInputs& in,
                   const LossTensors& loss, Runner runner) {
   check_agents(n_agents);
   if (shape.rows() > 0) {
-    powqmix_loss_kernel<<<static_cast<unsigned>(shape.episodes), kBlock, 0, on(runner)>>>(
-        static_cast<int>(shape.steps), n_agents, constants, in, loss);
-    check_launch("powqmix_loss");
+    launch("powqmix_loss", powqmix_loss_kernel, static_cast<unsigned>(shape.episodes), kBlock, 0, runner,
+           static_cast<int>(shape.steps), n_agents, constants, in, loss);
   }
-  sum_episodes_kernel<<<1, kWarp * kLossSums, 0, on(runner)>>>(shape.rows() > 0 ? shape.episodes : 0,
-                                                               loss.sums_of_episodes, loss.sums);
-  check_launch("powqmix_loss sums");
+  launch("powqmix_loss sums", sum_episodes_kernel, 1, kWarp * kLossSums, 0, runner,
+         shape.rows() > 0 ? shape.episodes : 0, loss.sums_of_episodes, loss.sums);
 }
 
 void powqmix_head_backward(int64_t rows, int n_agents, const float* q_taken, const float* q_max,
@@ -282,23 +279,21 @@ void powqmix_head_backward(int64_t rows, int n_agents, const float* q_taken, con
   if (rows == 0) return;
   const bool packs = aligned(q_taken) && aligned(q_max) && aligned(d_scales);
   const auto kernel = packs ? powqmix_head_backward_kernel<4> : powqmix_head_backward_kernel<1>;
-  kernel<<<blocks_for(rows, kBlock), kBlock, 0, on(runner)>>>(rows, n_agents, q_taken, q_max, filled, d_q_r,
-                                                              d_scales, d_state_value);
-  check_launch("powqmix_head backward");
+  launch("powqmix_head backward", kernel, blocks_for(rows, kBlock), kBlock, 0, runner, rows, n_agents,
+         q_taken, q_max, filled, d_q_r, d_scales, d_state_value);
 }
 
 void td_lambda_target(BatchShape shape, float td_lambda, const float* next_value, const float* reward,
                       const float* discount, const uint8_t* filled, float* target, Runner runner) {
   if (shape.rows() == 0) return;
-  td_lambda_target_kernel<<<static_cast<unsigned>(shape.episodes), kBlock, 0, on(runner)>>>(
-      static_cast<int>(shape.steps), td_lambda, next_value, reward, discount, filled, target);
-  check_launch("td_lambda_target");
+  launch("td_lambda_target", td_lambda_target_kernel, static_cast<unsigned>(shape.episodes), kBlock, 0,
+         runner, static_cast<int>(shape.steps), td_lambda, next_value, reward, discount, filled, target);
 }
 
 void weighted_loss(int64_t rows, const float* value, const float* target, const float* share,
                    const float* weight, float* loss, float* gradient, Runner runner) {
-  weighted_loss_kernel<<<1, kLossBlock, 0, on(runner)>>>(rows, value, target, share, weight, loss, gradient);
-  check_launch("weighted_loss");
+  launch("weighted_loss", weighted_loss_kernel, 1, kLossBlock, 0, runner, rows, value, target, share, weight,
+         loss, gradient);
 }
 
 }  // namespace cuda

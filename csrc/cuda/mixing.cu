@@ -147,9 +147,8 @@ void hyper_scales(int64_t rows, int n_agents, int embed, const float* w1, const 
   const bool packs = in_packs(embed, w1, w2);
   const int lanes = lanes_for(packs ? embed / 4 : embed);
   const auto kernel = packs ? hyper_scales_kernel<4> : hyper_scales_kernel<1>;
-  kernel<<<blocks_for(count * lanes, kBlock), kBlock, 0, on(runner)>>>(count, n_agents, embed, lanes, w1, w2,
-                                                                       scales);
-  check_launch("hyper_scales");
+  launch("hyper_scales", kernel, blocks_for(count * lanes, kBlock), kBlock, 0, runner, count, n_agents, embed,
+         lanes, w1, w2, scales);
 }
 
 void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w1, const float* w2,
@@ -158,9 +157,8 @@ void hyper_scales_backward(int64_t rows, int n_agents, int embed, const float* w
   if (count == 0) return;
   const bool packs = in_packs(embed, w1, w2, d_w1, d_w2);
   const auto kernel = packs ? hyper_scales_backward_kernel<4> : hyper_scales_backward_kernel<1>;
-  kernel<<<blocks_for(count / (packs ? 4 : 1), kBlock), kBlock, 0, on(runner)>>>(count, n_agents, embed, w1,
-                                                                                 w2, d_scales, d_w1, d_w2);
-  check_launch("hyper_scales backward");
+  launch("hyper_scales backward", kernel, blocks_for(count / (packs ? 4 : 1), kBlock), kBlock, 0, runner,
+         count, n_agents, embed, w1, w2, d_scales, d_w1, d_w2);
 }
 
 void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const float* w1, const float* b1,
@@ -169,9 +167,8 @@ void monotonic_mix(int64_t rows, int n_agents, int embed, const float* q, const 
   const bool packs = in_packs(embed, w1, b1, w2);
   const int lanes = lanes_for(packs ? embed / 4 : embed);
   const auto kernel = packs ? monotonic_mix_kernel<4> : monotonic_mix_kernel<1>;
-  kernel<<<blocks_for(rows * lanes, kBlock), kBlock, 0, on(runner)>>>(rows, n_agents, embed, lanes, q, w1, b1,
-                                                                      w2, b2, q_tot);
-  check_launch("monotonic_mix");
+  launch("monotonic_mix", kernel, blocks_for(rows * lanes, kBlock), kBlock, 0, runner, rows, n_agents, embed,
+         lanes, q, w1, b1, w2, b2, q_tot);
 }
 
 void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* q, const float* w1,
@@ -181,9 +178,8 @@ void monotonic_mix_backward(int64_t rows, int n_agents, int embed, const float* 
   const bool packs = in_packs(embed, w1, b1, w2, d_w1, d_b1, d_w2);
   const int lanes = lanes_for(packs ? embed / 4 : embed);
   const auto kernel = packs ? monotonic_mix_backward_kernel<4> : monotonic_mix_backward_kernel<1>;
-  kernel<<<blocks_for(rows * lanes, kBlock), kBlock, 0, on(runner)>>>(rows, n_agents, embed, lanes, q, w1, b1,
-                                                                      w2, d_q_tot, d_q, d_w1, d_b1, d_w2);
-  check_launch("monotonic_mix backward");
+  launch("monotonic_mix backward", kernel, blocks_for(rows * lanes, kBlock), kBlock, 0, runner, rows,
+         n_agents, embed, lanes, q, w1, b1, w2, d_q_tot, d_q, d_w1, d_b1, d_w2);
 }
 
 }  // namespace cuda

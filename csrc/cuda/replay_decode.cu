@@ -35,9 +35,8 @@ void replay_decode(const ReplayLayout& layout, const uint8_t* payload, const int
   const int64_t elements = (batch.steps + 1) * layout.n_agents * layout.obs_size;
   const unsigned wanted = blocks_for(elements, kBlock * kElementsOfThread);
   const unsigned blocks = wanted < 1 ? 1 : wanted < kMostBlocks ? wanted : kMostBlocks;
-  replay_decode_kernel<<<dim3(blocks, static_cast<unsigned>(rows)), kBlock, 0, on(runner)>>>(
-      layout, payload, offsets, steps, batch);
-  check_launch("replay_decode");
+  launch("replay_decode", replay_decode_kernel, dim3(blocks, static_cast<unsigned>(rows)), kBlock, 0, runner,
+         layout, payload, offsets, steps, batch);
 }
 
 }  // namespace cuda

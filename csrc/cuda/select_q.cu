@@ -41,8 +41,7 @@ __global__ void select_tile_kernel(int64_t rows, int n_actions, const float* __r
                                    const uint8_t* __restrict__ avail, const int64_t* __restrict__ actions,
                                    float* __restrict__ q_taken, float* __restrict__ q_max,
                                    int64_t* __restrict__ greedy, int32_t* __restrict__ choices) {
-  extern __shared__ uint4 shared[];
-  float* const q_tile = reinterpret_cast<float*>(shared);
+  float* const q_tile = dynamic_shared<float>();
   uint8_t* const avail_tile = reinterpret_cast<uint8_t*>(q_tile + kRows * n_actions);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kRows;
   const int count = rows_here(rows);
@@ -60,8 +59,7 @@ __global__ void select_tile_kernel(int64_t rows, int n_actions, const float* __r
 __global__ void select_tile_backward_kernel(int64_t rows, int n_actions, const int32_t* __restrict__ choices,
                                             const float* __restrict__ d_taken,
                                             const float* __restrict__ d_max, float* __restrict__ d_agent_q) {
-  extern __shared__ uint4 shared[];
-  float* const tile = reinterpret_cast<float*>(shared);
+  float* const tile = dynamic_shared<float>();
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kRows;
   const int count = rows_here(rows), i = threadIdx.x;
   for (int k = i; k < count * n_actions; k += kRows) tile[k] = 0.0f;
@@ -138,13 +136,12 @@ void select_q(int64_t rows, int n_actions, const float* agent_q, const uint8_t* 
   if (rows == 0) return;
   if (n_actions <= kTileActions) {
     const size_t shared_bytes = static_cast<size_t>(kRows) * n_actions * (sizeof(float) + 1);
-    select_tile_kernel<<<blocks_for(rows, kRows), kRows, shared_bytes, on(runner)>>>(
-        rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, choices);
+    launch("select_q", select_tile_kernel, blocks_for(rows, kRows), kRows, shared_bytes, runner, rows,
+           n_actions, agent_q, avail, actions, q_taken, q_max, greedy, choices);
   } else {
-    select_wide_kernel<<<blocks_for(rows, kBlock / kWarp), kBlock, 0, on(runner)>>>(
-        rows, n_actions, agent_q, avail, actions, q_taken, q_max, greedy, choices);
+    launch("select_q", select_wide_kernel, blocks_for(rows, kBlock / kWarp), kBlock, 0, runner, rows,
+           n_actions, agent_q, avail, actions, q_taken, q_max, greedy, choices);
   }
-  check_launch("select_q");
 }
 
 void select_q_backward(int64_t rows, int n_actions, const int32_t* choices, const float* d_taken,
@@ -152,13 +149,12 @@ void select_q_backward(int64_t rows, int n_actions, const int32_t* choices, cons
   if (rows == 0) return;
   if (n_actions <= kTileActions) {
     const size_t shared_bytes = static_cast<size_t>(kRows) * n_actions * sizeof(float);
-    select_tile_backward_kernel<<<blocks_for(rows, kRows), kRows, shared_bytes, on(runner)>>>(
-        rows, n_actions, choices, d_taken, d_max, d_agent_q);
+    launch("select_q backward", select_tile_backward_kernel, blocks_for(rows, kRows), kRows, shared_bytes,
+           runner, rows, n_actions, choices, d_taken, d_max, d_agent_q);
   } else {
-    select_wide_backward_kernel<<<blocks_for(rows, kBlock / kWarp), kBlock, 0, on(runner)>>>(
-        rows, n_actions, choices, d_taken, d_max, d_agent_q);
+    launch("select_q backward", select_wide_backward_kernel, blocks_for(rows, kBlock / kWarp), kBlock, 0,
+           runner, rows, n_actions, choices, d_taken, d_max, d_agent_q);
   }
-  check_launch("select_q backward");
 }
 
 }  // namespace cuda

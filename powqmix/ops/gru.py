@@ -33,8 +33,8 @@ def gru_sequence(
     sums and the weights' gradients float32. On the CPU both have a kernel (bfloat16 where the processor has
     instructions for it), which uses torch.get_num_threads() threads and gives the same bits with any number of them.
 
-    fused: True takes the fused CUDA kernels, and emulates them on CPU tensors, slowly; False never does; None does on
-    CUDA where POWQMIX_GRU=fused and the inputs allow it. Raises ValueError naming the tensor, or why True cannot be.
+    fused: True takes the fused CUDA kernels; False never does; None does on CUDA where POWQMIX_GRU=fused and the inputs
+    allow it. Raises ValueError naming the tensor, or why True cannot be.
     """
     _check(x, h0, w_ih, w_hh, b_ih, b_hh)
     if _takes_fused(x, h0, w_ih, fused):

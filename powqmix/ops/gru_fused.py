@@ -1,7 +1,6 @@
 """gru_sequence by the fused CUDA kernels: products for all steps at once, one kernel for what goes from step to step.
 
-csrc/include/powqmix/gru_block.h is the kernels' text. On CPU tensors the same text is emulated, a thread at a time, for
-tests. ops/gru.py decides who comes here.
+csrc/include/powqmix/gru_block.h is the kernels' text. ops/gru.py decides who comes here.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from torch import Tensor
 
 import powqmix._C as _C
 
-from .kernels import HAS_CUDA, kernel, runner
+from .kernels import HAS_CUDA, has_kernel, kernel, runner
 
 SIZES = tuple(size for size in range(1, 1025) if _C.gru_takes(size))  # H that there are kernels for
 
@@ -26,6 +25,8 @@ def reason_against(x: Tensor, h0: Tensor, w_ih: Tensor) -> str:
         return f"x and the weights must be float32 outside autocast, got {x.dtype} and {w_ih.dtype}"
     if x.is_cuda and not HAS_CUDA:
         return "powqmix was built without CUDA kernels; build it where nvcc is on the PATH"
+    if not has_kernel("gru_forward", x):
+        return f"it is for CUDA, and x is on {x.device}"
     return ""
 
 
@@ -66,7 +67,7 @@ def _forward(
         torch.addmm(b_ih, x.view(-1, x.shape[3]), w_ih.t(), out=of_x)
         sizes, _ = _sizes(out)
         kernel("gru_forward", x)(
-            sizes, hidden, keep, [t.data_ptr() for t in (w_hh, b_hh, h0)], [gates.data_ptr(), out.data_ptr()], _where(x)
+            sizes, hidden, keep, [t.data_ptr() for t in (w_hh, b_hh, h0)], [gates.data_ptr(), out.data_ptr()], runner(x)
         )  # fmt: skip
     return out, gates
 
@@ -78,7 +79,7 @@ def _backward(d_out: Tensor, h0: Tensor, w_hh: Tensor, out: Tensor, gates: Tenso
         sizes, hidden = _sizes(out)
         kernel("gru_backward", out)(
             sizes, hidden, [t.data_ptr() for t in (w_hh, h0, out, gates, d_out)],
-            [d_gates.data_ptr(), d_h0.data_ptr()], _where(out),
+            [d_gates.data_ptr(), d_h0.data_ptr()], runner(out),
         )  # fmt: skip
     return d_gates, d_h0
 
@@ -96,8 +97,3 @@ def _products(
     d_x = (of_input @ w_ih).view_as(x) if of_x else None
     d_b_hh = torch.cat((sums[: 2 * hidden], sums[3 * hidden :]))
     return d_x, d_h0, of_input.t() @ x.view(-1, x.shape[3]), d_w_hh, sums[: 3 * hidden].clone(), d_b_hh
-
-
-def _where(tensor: Tensor) -> int:
-    """The device's stream; on a CPU 0, the emulation's usual order of threads."""
-    return runner(tensor) if tensor.is_cuda else 0

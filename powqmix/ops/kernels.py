@@ -28,6 +28,11 @@ def kernel(name: str, tensor: Tensor) -> Callable[..., Any]:
     return getattr(_C, f"cpu_{name}")  # type: ignore[no-any-return]
 
 
+def has_kernel(name: str, tensor: Tensor) -> bool:
+    """Whether there is a kernel `name` for the device of `tensor`."""
+    return hasattr(_C, f"{'cuda' if tensor.is_cuda else 'cpu'}_{name}")
+
+
 def _on_device(device: torch.device, launch: Callable[..., Any]) -> Callable[..., Any]:
     """`launch` where another device than the current one holds the tensors."""
 

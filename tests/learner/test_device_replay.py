@@ -1,4 +1,4 @@
-"""Stored episodes on the device: decoding, following the ring, what crosses the bus; on a CPU and, if there, a GPU."""
+"""Stored episodes on the device: decoding, following the ring, what crosses the bus; emulated and on a GPU."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from powqmix.learner.episode_decoder import EpisodeDecoder
 from powqmix.learner.replay import ReplayRing
 from powqmix.types import EnvSpec, EpisodeBatch, episode_schema
 
+from ..cuda_emulation import WHERE_THERE_IS_CUDA
 from .decoding import FIELDS, check_decoding, content_of
 
 SPEC = EnvSpec("game", n_agents=3, n_actions=11, obs_size=5, state_size=7, episode_limit=10)
 SCHEMA = episode_schema(SPEC)
 CPU = torch.device("cpu")
-no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, no_gpu])]
 
 
 def same(left: EpisodeBatch, right: EpisodeBatch) -> bool:
@@ -35,7 +34,7 @@ def same(left: EpisodeBatch, right: EpisodeBatch) -> bool:
     return fields and left.filled_count == right.filled_count
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@WHERE_THERE_IS_CUDA
 def test_what_a_devices_threads_decode_is_what_the_host_does(device: str) -> None:
     draw = np.random.default_rng(5)
     for seed in range(80):
@@ -47,8 +46,7 @@ def test_what_a_devices_threads_decode_is_what_the_host_does(device: str) -> Non
         )
 
 
-@pytest.mark.gpu
-@no_gpu
+@WHERE_THERE_IS_CUDA
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize(
     ("agents", "actions", "obs_size", "state_size", "limit", "rows"),
@@ -61,11 +59,11 @@ def test_what_a_devices_threads_decode_is_what_the_host_does(device: str) -> Non
     ],
 )
 def test_so_they_do_at_the_sizes_of_games(
-    agents: int, actions: int, obs_size: int, state_size: int, limit: int, rows: int, dtype: str
+    agents: int, actions: int, obs_size: int, state_size: int, limit: int, rows: int, dtype: str, device: str
 ) -> None:
     schema = episode_schema(EnvSpec("game", agents, actions, obs_size, state_size, limit), dtype)
     for seed in range(3):
-        check_decoding("cuda", schema, rows, seed)
+        check_decoding(device, schema, rows, seed)
 
 
 class Filling:
@@ -88,7 +86,7 @@ class Filling:
             self.ring.insert(header, [content], actor=0, incarnation=1, seq=self._seq)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@WHERE_THERE_IS_CUDA
 def test_the_copy_follows_insertions_around_the_ring(device: str, tmp_path: Path) -> None:
     filling = Filling(tmp_path, 12)
     with filling.ring as ring:
@@ -102,7 +100,7 @@ def test_the_copy_follows_insertions_around_the_ring(device: str, tmp_path: Path
         assert ring.total_inserted > 5 * 12
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@WHERE_THERE_IS_CUDA
 def test_only_what_is_not_there_yet_crosses_the_bus(device: str, tmp_path: Path) -> None:
     filling = Filling(tmp_path, 6)
     with filling.ring as ring:
@@ -117,7 +115,7 @@ def test_only_what_is_not_there_yet_crosses_the_bus(device: str, tmp_path: Path)
             assert replay.episodes_sent == sent
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@WHERE_THERE_IS_CUDA
 def test_a_batch_is_what_was_in_the_ring_when_it_was_sent(device: str, tmp_path: Path) -> None:
     filling = Filling(tmp_path, 4)
     with filling.ring as ring:
@@ -131,10 +129,11 @@ def test_a_batch_is_what_was_in_the_ring_when_it_was_sent(device: str, tmp_path:
         assert same(replay.decode(replay.send(slots)), ring.gather(slots, BatchBuffers(SCHEMA, 3)))
 
 
-def test_a_slot_without_an_episode_is_refused_and_nothing_is_taken_for_sent(tmp_path: Path) -> None:
+@WHERE_THERE_IS_CUDA
+def test_a_slot_without_an_episode_is_refused_and_nothing_is_taken_for_sent(device: str, tmp_path: Path) -> None:
     filling = Filling(tmp_path, 4)
     with filling.ring as ring:
-        replay = DeviceReplay(ring, BatchMemory(SCHEMA, 2), CPU)
+        replay = DeviceReplay(ring, BatchMemory(SCHEMA, 2, device), torch.device(device))
         filling.insert(1)
         with pytest.raises(ValueError, match=r"slots \[1\] hold no episode"):
             replay.send(np.array([0, 1]))
@@ -154,7 +153,7 @@ def sources(ring: ReplayRing, device: str) -> dict[str, Batches]:
     return made
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@WHERE_THERE_IS_CUDA
 @pytest.mark.parametrize("name", ["copied", "device"])
 def test_batches_are_those_of_the_ring_in_its_order(device: str, name: str, tmp_path: Path) -> None:
     filling = Filling(tmp_path, 9)
@@ -166,7 +165,7 @@ def test_batches_are_those_of_the_ring_in_its_order(device: str, name: str, tmp_
             filling.insert(int(filling.rng.integers(0, 3)))
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@WHERE_THERE_IS_CUDA
 @pytest.mark.parametrize("name", ["copied", "device"])
 def test_a_prefetched_batch_is_drawn_when_it_is_fetched_and_leaves_the_last_alone(
     device: str, name: str, tmp_path: Path
@@ -187,7 +186,7 @@ def test_a_prefetched_batch_is_drawn_when_it_is_fetched_and_leaves_the_last_alon
             assert same(batch, wanted)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@WHERE_THERE_IS_CUDA
 @pytest.mark.parametrize("name", ["copied", "device"])
 def test_copies_beside_a_busy_device_change_no_batch(device: str, name: str, tmp_path: Path) -> None:
     """Nothing here waits: work piles up on the device while the host overwrites slots and pinned memory."""

@@ -1,10 +1,9 @@
-"""The fused CUDA kernels of the GRU: emulated on the CPU, a thread at a time, and on a GPU where there is one."""
+"""The fused CUDA kernels of the GRU: emulated, and on a GPU where there is one."""
 
 from __future__ import annotations
 
 import itertools
 
-import powqmix._C as _C
 import pytest
 import torch
 from torch import Tensor
@@ -12,13 +11,9 @@ from torch import Tensor
 from powqmix import ops
 from powqmix.ops import gru, gru_fused
 
+from .. import cuda_emulation
+from ..cuda_emulation import WHERE_THERE_IS_CUDA
 from .gru_cases import close, exact_results, gru_inputs
-
-GPU = pytest.param(
-    "cuda",
-    marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")],
-)
-ON_EACH_DEVICE = pytest.mark.parametrize("device", ["cpu", GPU])
 
 
 def on(device: str, leaves: list[Tensor]) -> list[Tensor]:
@@ -32,7 +27,7 @@ def results(leaves: list[Tensor], d_out: Tensor, d_last: Tensor) -> list[Tensor]
     return [out, last, *torch.autograd.grad(loss, leaves)]
 
 
-@ON_EACH_DEVICE
+@WHERE_THERE_IS_CUDA
 @pytest.mark.parametrize("hidden", [32, 64, 128])
 @pytest.mark.parametrize(("rows", "inputs"), [(1, 1), (33, 5), (129, 19)])
 @pytest.mark.parametrize("steps", [1, 7])
@@ -46,7 +41,7 @@ def test_it_is_torchs_gru_with_all_six_gradients(rows: int, steps: int, inputs: 
         close(got.cpu(), right)
 
 
-@ON_EACH_DEVICE
+@WHERE_THERE_IS_CUDA
 def test_a_long_sequence_keeps_to_it(device: str) -> None:
     exact, leaves = gru_inputs(9, 200, 64, 64)
     d_out, d_last = torch.randn(9, 200, 64), torch.zeros(9, 64)
@@ -56,7 +51,7 @@ def test_a_long_sequence_keeps_to_it(device: str) -> None:
         close(got.cpu(), right)
 
 
-@ON_EACH_DEVICE
+@WHERE_THERE_IS_CUDA
 def test_agents_side_by_side_are_rows(device: str) -> None:
     """x [B, T, N, I], as the learner has it, and not contiguous."""
     _, leaves = gru_inputs(15, 9, 6, 32)
@@ -73,7 +68,7 @@ def test_agents_side_by_side_are_rows(device: str) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
 
 
-@ON_EACH_DEVICE
+@WHERE_THERE_IS_CUDA
 def test_repeats_are_the_same_to_the_last_bit_also_without_a_gradient(device: str) -> None:
     _, leaves = gru_inputs(129, 7, 19, 64)
     leaves, d_out, d_last = on(device, leaves), torch.randn(129, 7, 64), torch.randn(129, 64)
@@ -84,32 +79,19 @@ def test_repeats_are_the_same_to_the_last_bit_also_without_a_gradient(device: st
 
 
 @pytest.mark.parametrize("hidden", [32, 64, 128])
-def test_the_order_of_the_threads_within_a_phase_changes_nothing(hidden: int) -> None:
+def test_no_result_depends_on_the_order_of_threads(hidden: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else one would read what another writes: a race on a GPU."""
-    torch.manual_seed(1)
-    sizes, rows, steps = (3, 4, 5), 12, 5
-    w_hh, b_hh = torch.randn(3 * hidden, hidden) / 8, torch.randn(3 * hidden)
-    h0, d_out = torch.randn(rows, hidden), torch.randn(3, steps, 4, hidden)
-    before = torch.randn(3, steps, 4, 4 * hidden)
+    _, leaves = gru_inputs(12, 5, 3, hidden)
+    d_out, d_last = torch.randn(12, 5, hidden), torch.randn(12, hidden)
     found = []
-    for descending in (0, 1):
-        gates, out = before.clone(), torch.full_like(d_out, torch.nan)
-        d_gates, d_h0 = torch.full_like(gates, torch.nan), torch.full_like(h0, torch.nan)
-        _C.cpu_gru_forward(
-            sizes, hidden, True, [t.data_ptr() for t in (w_hh, b_hh, h0)],
-            [gates.data_ptr(), out.data_ptr()], descending,
-        )  # fmt: skip
-        _C.cpu_gru_backward(
-            sizes, hidden, [t.data_ptr() for t in (w_hh, h0, out, gates, d_out)],
-            [d_gates.data_ptr(), d_h0.data_ptr()], descending,
-        )  # fmt: skip
-        found.append((out, gates, d_gates, d_h0))
-    for one, other in zip(*found, strict=True):
-        assert torch.equal(one, other)
-        assert one.isfinite().all()  # every element was written
+    for order in range(4):
+        cuda_emulation.use(monkeypatch, order)
+        found.append(results(leaves, d_out, d_last))
+    for again in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], again, strict=True))
 
 
-@ON_EACH_DEVICE
+@WHERE_THERE_IS_CUDA
 def test_no_rows_and_no_steps_give_empty_results_and_zero_gradients(device: str) -> None:
     for rows, steps in ((0, 3), (2, 0)):
         _, leaves = gru_inputs(2, 3, 5, 32)
@@ -123,6 +105,9 @@ def test_no_rows_and_no_steps_give_empty_results_and_zero_gradients(device: str)
 
 
 def test_what_it_cannot_take_is_refused_with_the_remedy() -> None:
+    _, leaves = gru_inputs(2, 3, 5, 32)
+    with pytest.raises(ValueError, match="it is for CUDA, and x is on cpu; or leave fused out"):
+        ops.gru_sequence(*leaves, fused=True)
     _, leaves = gru_inputs(2, 3, 5, 33)
     with pytest.raises(ValueError, match="H must be one of 32, 64, 128, got 33; or leave fused out"):
         ops.gru_sequence(*leaves, fused=True)

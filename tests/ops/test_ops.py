@@ -19,11 +19,6 @@ from .cases import DIFFERENTIABLE, HEAD, NAMES, SIZES, Case, make
 
 ROOT = Path(__file__).parents[2]
 
-GPU = pytest.param(
-    "cuda",
-    marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")],
-)
-ON_EACH_DEVICE = pytest.mark.parametrize("device", ["cpu", GPU])
 OF_EACH_OP = pytest.mark.parametrize("name", NAMES)
 
 
@@ -48,7 +43,6 @@ def check_values(case: Case) -> None:
         close(got, exact, case.rounding)
 
 
-@ON_EACH_DEVICE
 @OF_EACH_OP
 def test_an_op_equals_the_float64_reference_at_odd_sizes(name: str, device: str) -> None:
     for number, steps in enumerate(SIZES):
@@ -57,13 +51,11 @@ def test_an_op_equals_the_float64_reference_at_odd_sizes(name: str, device: str)
                 check_values(on(device, make(name, batch, steps, agents, width, seed=number)))
 
 
-@ON_EACH_DEVICE
 @OF_EACH_OP
 def test_an_op_takes_a_wide_batch(name: str, device: str) -> None:
     check_values(on(device, make(name, 129, 7, 2, 129, seed=9)))
 
 
-@ON_EACH_DEVICE
 @OF_EACH_OP
 def test_strides_do_not_matter(name: str, device: str) -> None:
     case = on(device, make(name, 5, 6, 4, 7, seed=3))
@@ -76,7 +68,6 @@ def test_strides_do_not_matter(name: str, device: str) -> None:
             assert torch.equal(got, wanted)
 
 
-@ON_EACH_DEVICE
 @OF_EACH_OP
 def test_an_empty_batch_gives_empty_results(name: str, device: str) -> None:
     case = on(device, make(name, 2, 3, 2, 3, seed=0))
@@ -84,7 +75,6 @@ def test_an_empty_batch_gives_empty_results(name: str, device: str) -> None:
     assert all(result.numel() == 0 or (result.dim() == 0 and not result.any()) for result in results)
 
 
-@ON_EACH_DEVICE
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_gradients_equal_those_of_the_float64_reference(name: str, device: str) -> None:
     for size in ((1, 1, 1, 1), (3, 33, 5, 6), (33, 3, 2, 33), (2, 129, 3, 4)):
@@ -121,7 +111,6 @@ def _weights(case: Case) -> Iterator[Tensor]:
         yield torch.randn(results[index].shape, generator=generator).double()
 
 
-@ON_EACH_DEVICE
 @OF_EACH_OP
 def test_the_registered_op_passes_opcheck(name: str, device: str) -> None:
     case = on(device, make(name, 2, 5, 3, 4, seed=5, hostile=False))
@@ -142,7 +131,6 @@ def test_the_registered_op_passes_opcheck(name: str, device: str) -> None:
     torch.library.opcheck(getattr(torch.ops.powqmix, name).default, arguments)
 
 
-@ON_EACH_DEVICE
 @OF_EACH_OP
 def test_a_compiled_function_gives_what_the_op_gives(name: str, device: str) -> None:
     case = on(device, make(name, 3, 5, 3, 4, seed=6))
@@ -154,7 +142,6 @@ def test_a_compiled_function_gives_what_the_op_gives(name: str, device: str) -> 
             assert torch.equal(got, wanted)
 
 
-@ON_EACH_DEVICE
 @OF_EACH_OP
 def test_results_repeat_to_the_last_bit(name: str, device: str) -> None:
     case = on(device, make(name, 33, 33, 5, 9, seed=7, hostile=False))
@@ -193,7 +180,6 @@ def results_and_slopes(case: Case, inputs: dict[str, Tensor], steps: int) -> lis
     return found
 
 
-@ON_EACH_DEVICE
 @OF_EACH_OP
 @pytest.mark.parametrize("padding", [1, 31, 300])
 def test_padding_changes_no_bit_of_results_or_gradients(name: str, padding: int, device: str) -> None:
@@ -212,7 +198,6 @@ def test_padding_changes_no_bit_of_results_or_gradients(name: str, padding: int,
             assert result.dim() == 0 or not result[:, steps:].any()
 
 
-@ON_EACH_DEVICE
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -226,7 +211,6 @@ def test_gradients_too_large_for_a_cache_are_whole(name: str, size: tuple[int, i
         close(got.cpu(), wanted.cpu())
 
 
-@ON_EACH_DEVICE
 @pytest.mark.parametrize("n_actions", [1, 3, 8, 15, 33, 65, 129])
 def test_the_best_is_the_first_of_the_highest_and_nan_is_below_all(n_actions: int, device: str) -> None:
     generator = torch.Generator().manual_seed(n_actions)
@@ -246,7 +230,6 @@ def test_the_best_is_the_first_of_the_highest_and_nan_is_below_all(n_actions: in
             torch.testing.assert_close(best[0, t, i].cpu(), value, rtol=0, atol=0, equal_nan=True)
 
 
-@ON_EACH_DEVICE
 def test_the_gradient_reaches_the_last_of_the_most_actions_and_one_more_is_refused(device: str) -> None:
     most = 65535
     q = torch.zeros(1, 2, 1, most, device=device, requires_grad=True)
@@ -263,7 +246,6 @@ def test_the_gradient_reaches_the_last_of_the_most_actions_and_one_more_is_refus
         ops.select_q(wider, wider.to(torch.uint8), actions[:, :1])
 
 
-@ON_EACH_DEVICE
 def test_the_recognition_tolerance_itself_is_recognized(device: str) -> None:
     """A joint advantage of exactly -C counts; with the next smaller C it does not. All numbers are representable."""
     one = torch.ones(1, 1, device=device)
@@ -281,7 +263,6 @@ def test_the_recognition_tolerance_itself_is_recognized(device: str) -> None:
         assert loss.weight_mean.item() == head.joint_weight.item()
 
 
-@ON_EACH_DEVICE
 def test_each_loss_is_differentiable_in_what_it_is_of_and_in_nothing_else(device: str) -> None:
     case = on(device, make("powqmix_loss", 5, 9, 3, 1, seed=3))
     leaves = {n: case.inputs[n].clone().requires_grad_() for n in case.differentiable}

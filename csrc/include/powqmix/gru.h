@@ -42,17 +42,9 @@ struct GruBackward {
 // Whether there are kernels for this H.
 constexpr bool gru_takes(int hidden) { return hidden == 32 || hidden == 64 || hidden == 128; }
 
-// namespace cuda queues on a stream. namespace cpu is the emulation: the same blocks, one thread after the
-// other, in descending order if `runner` is 1. It is there to be tested where no GPU is, and slow.
-#define POWQMIX_GRU                                                     \
-  void gru_forward(int hidden, const GruForward& given, Runner runner); \
-  void gru_backward(int hidden, const GruBackward& given, Runner runner);
-
-namespace cpu {
-POWQMIX_GRU
-}
 namespace cuda {
-POWQMIX_GRU
-}
+void gru_forward(int hidden, const GruForward& given, Runner runner);
+void gru_backward(int hidden, const GruBackward& given, Runner runner);
+}  // namespace cuda
 
 }  // namespace powqmix

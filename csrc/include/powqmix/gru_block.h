@@ -2,8 +2,7 @@
 // registers.
 //
 // A block is a sequence of phases. Within a phase no thread reads what another one writes; after it all
-// threads meet. So the same text runs on a GPU, a barrier after each phase (csrc/cuda/gru.cu), and on a CPU,
-// a loop over threads for each phase (csrc/cpu/gru_emulation.cpp), which is how it is tested where no GPU is.
+// threads meet (csrc/cuda/gru.cu).
 #pragma once
 
 #include "powqmix/gru_tile.h"

@@ -71,7 +71,7 @@ POWQMIX_HD T load_anywhere(const uint8_t* from) {
 // At a multiple of T's size: one load on a GPU too, where bytes are loaded one by one from anywhere else.
 template <typename T>
 POWQMIX_HD T load_aligned(const uint8_t* from) {
-#ifdef __CUDA_ARCH__
+#if defined(__CUDA_ARCH__) || defined(POWQMIX_CUDA_EMULATION)
   return *reinterpret_cast<const T*>(from);
 #else
   return load_anywhere<T>(from);
@@ -180,17 +180,10 @@ POWQMIX_HD void decode_part(DecodeWorker worker, const ReplayLayout& layout, con
 }
 
 // Decodes the episodes of steps[b] steps (i64 [rows]) that begin at offsets[b] (i64 [rows], multiples of 4)
-// of `payload`. On the CPU `runner` workers take their parts in turn: a test of what the CUDA kernel's
-// threads do.
-#define POWQMIX_REPLAY                                                                           \
-  void replay_decode(const ReplayLayout& layout, const uint8_t* payload, const int64_t* offsets, \
-                     const int64_t* steps, int64_t rows, const ReplayBatch& batch, Runner runner);
-
-namespace cpu {
-POWQMIX_REPLAY
-}
+// of `payload`.
 namespace cuda {
-POWQMIX_REPLAY
+void replay_decode(const ReplayLayout& layout, const uint8_t* payload, const int64_t* offsets,
+                   const int64_t* steps, int64_t rows, const ReplayBatch& batch, Runner runner);
 }
 
 }  // namespace powqmix
