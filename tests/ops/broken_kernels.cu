@@ -23,6 +23,8 @@ __global__ void lane_leaves_kernel(int leaving, float* out) {
 
 __global__ void beyond_kernel(int at) { cuda::dynamic_shared<uint8_t>()[at] = 1; }
 
+__global__ void copy_kernel(const float* from, float* to) { cuda::store(to, cuda::load<4>(from)); }
+
 // What `run` threw, if it did.
 template <typename Run>
 const char* told(const Run& run) {
@@ -52,4 +54,7 @@ POWQMIX_TEST beyond(int bytes, int at) {
 }
 POWQMIX_TEST launches(unsigned blocks, int threads, size_t shared_bytes) {
   return told([&] { cuda::launch("launches", beyond_kernel, blocks, threads, shared_bytes, 0, 0); });
+}
+POWQMIX_TEST copy(const float* from, float* to) {
+  return told([&] { cuda::launch("copy", copy_kernel, 1, 1, 0, 0, from, to); });
 }

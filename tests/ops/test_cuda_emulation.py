@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,14 +21,14 @@ HERE = Path(__file__).parent
 
 
 @cache
-def broken() -> ctypes.CDLL:
+def broken() -> Path:
     sources = [HERE / "broken_kernels.cu", cuda_emulation.CSRC / "emulation" / "grid.cpp"]
-    return ctypes.CDLL(str(cuda_emulation.build("broken", sources)))
+    return cuda_emulation.build("broken", sources)
 
 
 def told(name: str, *arguments: object) -> str:
     """What the launch was refused with; empty if it was not."""
-    function: Callable[..., bytes] = getattr(broken(), name)
+    function: Callable[..., bytes] = getattr(ctypes.CDLL(str(broken())), name)
     function.restype = ctypes.c_char_p  # type: ignore[attr-defined]
     return function(*arguments).decode()
 
@@ -58,6 +60,17 @@ def test_what_a_gpu_refuses_is_refused() -> None:
     assert "1025 threads in a block" in told("launches", 1, 1025, 16)
     assert "49153 bytes of shared memory" in told("launches", 1, 32, ctypes.c_size_t(49153))
     assert told("launches", 1, 1024, ctypes.c_size_t(49152)) == ""
+
+
+def test_a_pack_at_an_odd_address_ends_the_process() -> None:
+    program = (
+        "import ctypes, sys\n"
+        "memory = (ctypes.c_double * 8)(); start = ctypes.addressof(memory); start += -start % 16\n"
+        "ctypes.CDLL(sys.argv[1]).copy(ctypes.c_void_p(start + int(sys.argv[2])), ctypes.c_void_p(start + 32))"
+    )
+    codes = [subprocess.run([sys.executable, "-c", program, broken(), odd]).returncode for odd in ("0", "4")]
+    assert codes[0] == 0
+    assert codes[1] < 0  # by a signal
 
 
 @pytest.mark.parametrize("name", NAMES)
