@@ -55,7 +55,8 @@ step build 150 env POWQMIX_CUDA=ON POWQMIX_CUDA_ARCHITECTURES="$capability" "$py
   export PYTHONPATH="$PYTHONPATH:$stand_ins"
 }
 
-step tests 90 "$python" -m pytest -q -m gpu -p no:cacheprovider tests/ops/test_ops.py tests/ops/test_gru_fused.py
+step tests 90 "$python" -m pytest -q -m gpu -p no:cacheprovider tests/ops/test_ops.py tests/ops/test_gru_fused.py \
+  tests/ops/test_gru_choice.py
 step learner_tests 70 "$python" -m pytest -q -m gpu -p no:cacheprovider \
   tests/learner/test_update_gpu.py tests/learner/test_device_replay.py
 if command -v compute-sanitizer >/dev/null; then

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -31,11 +32,15 @@ def main() -> int:
         return EXIT_REFUSED
     import torch
 
+    from powqmix.ops import gru
+
     from .service import Learner, TrainingDiverged
     from .threads import threads_for
 
     torch.set_num_threads(threads_for(config, spec, config.actors.count))
     torch.manual_seed(config.seed)
+    if config.lockstep:  # is to repeat exactly, and what a trial by the clock finds may differ
+        os.environ.setdefault(gru.VARIABLE, "cudnn")
 
     try:
         learner = Learner(arguments.run_dir, config, arguments.endpoint, resume=arguments.resume)

@@ -104,9 +104,14 @@ def use(monkeypatch: pytest.MonkeyPatch, order: int = 0) -> None:
 
 
 def act_as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on the learner takes the routes of CUDA with CPU tensors: its kernels emulated, no native CPU code."""
+    """From here on the learner takes the routes of CUDA with CPU tensors: its kernels emulated, no native CPU code.
+
+    The GRU is the library's: there is no clock to try it against the fused one.
+    """
+    monkeypatch.setenv("POWQMIX_GRU", "cudnn")
     monkeypatch.setattr(kernels, "_C", library())
     monkeypatch.setattr(kernels, "HAS_CUDA", True)
     monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda _: True))
     monkeypatch.setattr(torch.cuda, "current_device", lambda: None)  # the index of a CPU tensor's device
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: SimpleNamespace(cuda_stream=0))

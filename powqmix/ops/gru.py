@@ -1,8 +1,8 @@
 """gru_sequence: torch.nn.GRU's function over whole sequences.
 
-On the CPU a C++ kernel takes tiles of rows through all steps while they and the weights stay in the cache; on CUDA it
-is cuDNN's, or with POWQMIX_GRU=fused in the environment our own (ops/gru_fused.py). The agent of a batch with few rows
-is a single call of another kernel (ops/agent.py) and does not come here.
+On the CPU a C++ kernel takes tiles of rows through all steps while they and the weights stay in the cache. On CUDA it
+is cuDNN's or our own (ops/gru_fused.py), which a trial decides (ops/gru_choice.py) or POWQMIX_GRU in the environment.
+The agent of a batch with few rows is a single call of another kernel (ops/agent.py) and does not come here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 import powqmix._C as _C
 
-from . import gru_fused
+from . import gru_choice, gru_fused
 from .kernels import direct
 
 VARIABLE = "POWQMIX_GRU"  # of the environment: which kernel CUDA tensors go to where a call does not say
@@ -33,8 +33,8 @@ def gru_sequence(
     sums and the weights' gradients float32. On the CPU both have a kernel (bfloat16 where the processor has
     instructions for it), which uses torch.get_num_threads() threads and gives the same bits with any number of them.
 
-    fused: True takes the fused CUDA kernels; False never does; None does on CUDA where POWQMIX_GRU=fused and the inputs
-    allow it. Raises ValueError naming the tensor, or why True cannot be.
+    fused: True takes the fused CUDA kernels, False never does. None does so on CUDA where the inputs allow it and they
+    are the faster ones, or as POWQMIX_GRU says. Raises ValueError naming the tensor, or why True cannot be.
     """
     _check(x, h0, w_ih, w_hh, b_ih, b_hh)
     if _takes_fused(x, h0, w_ih, fused):
@@ -58,17 +58,20 @@ def _results(x: Tensor, h0: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
 
 def _takes_fused(x: Tensor, h0: Tensor, w_ih: Tensor, fused: bool | None) -> bool:
     if fused is None:
-        return x.is_cuda and chosen() == "fused" and direct() and not gru_fused.reason_against(x, h0, w_ih)
+        possible = x.is_cuda and chosen() != "cudnn" and direct() and not gru_fused.reason_against(x, h0, w_ih)
+        return possible and (
+            chosen() == "fused" or gru_choice.fused_is_better(x, h0, fused=_by_fused, library=_by_library)
+        )
     if fused and (reason := gru_fused.reason_against(x, h0, w_ih)):
         raise ValueError(f"the fused GRU cannot take this: {reason}; or leave fused out")
     return fused
 
 
 def chosen() -> str:
-    """What the environment says: "cudnn", the default, or "fused". Raises ValueError on anything else."""
-    value = os.environ.get(VARIABLE) or "cudnn"
-    if value not in ("cudnn", "fused"):
-        raise ValueError(f"{VARIABLE} must be cudnn or fused, got {value!r}; unset it for cudnn")
+    """What the environment says: "auto", the default, "cudnn" or "fused". Raises ValueError on anything else."""
+    value = os.environ.get(VARIABLE) or "auto"
+    if value not in ("auto", "cudnn", "fused"):
+        raise ValueError(f"{VARIABLE} must be auto, cudnn or fused, got {value!r}; unset it for the faster one")
     return value
 
 

@@ -120,7 +120,7 @@ def test_what_it_cannot_take_is_refused_with_the_remedy() -> None:
 
 
 def test_the_environment_chooses_on_cuda_and_names_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    for value, chosen in ((None, "cudnn"), ("", "cudnn"), ("cudnn", "cudnn"), ("fused", "fused")):
+    for value, chosen in ((None, "auto"), ("", "auto"), ("cudnn", "cudnn"), ("fused", "fused")):
         monkeypatch.delenv(gru.VARIABLE, raising=False)
         if value is not None:
             monkeypatch.setenv(gru.VARIABLE, value)
@@ -131,7 +131,7 @@ def test_the_environment_chooses_on_cuda_and_names_what_it_does_not_know(monkeyp
     ops.gru_sequence(*leaves)  # on the CPU the kernel for CPUs stays
     assert next(calls) == 0
     monkeypatch.setenv(gru.VARIABLE, "cutlass")
-    with pytest.raises(ValueError, match="POWQMIX_GRU must be cudnn or fused, got 'cutlass'; unset it"):
+    with pytest.raises(ValueError, match="POWQMIX_GRU must be auto, cudnn or fused, got 'cutlass'; unset it"):
         gru.chosen()
 
 
@@ -140,7 +140,7 @@ def test_the_environment_chooses_on_cuda_and_names_what_it_does_not_know(monkeyp
 def test_on_cuda_the_switch_changes_the_kernel_and_a_graph_replays_it(monkeypatch: pytest.MonkeyPatch) -> None:
     _, leaves = gru_inputs(33, 7, 19, 64)
     leaves = on("cuda", leaves)
-    library, fused = ops.gru_sequence(*leaves)[0], ops.gru_sequence(*leaves, fused=True)[0]
+    library, fused = (ops.gru_sequence(*leaves, fused=kind)[0] for kind in (False, True))
     monkeypatch.setenv(gru.VARIABLE, "fused")
     assert torch.equal(ops.gru_sequence(*leaves)[0], fused)
     torch.testing.assert_close(library, fused, rtol=1e-4, atol=1e-4)
