@@ -100,7 +100,7 @@ def test_the_recognizer_recognizes_what_is_within_the_tolerance() -> None:
     output = net(data.state[:, :-1], data.actions)
     best = torch.ones(B, T, N)
     joint_advantage = -(ops.hyper_scales(output.w1, output.w2)).sum(2)  # all advantages are -1
-    tolerance = float(-joint_advantage.sort().values[0, 1]) * 0.999999  # between the lowest two and the others
+    tolerance = float(-joint_advantage.detach().sort().values[0, 1]) * 0.999999  # between the lowest two and the others
     weighting = RecognizerWeighting(net, 5, 0.5, td_lambda=0.6, recognition_tolerance=tolerance)
     seen = Judged(**{**vars(judged()), "taken": torch.zeros(B, T, N), "best": best})
     recognized = weights_in_the_loss(weighting, data, seen) == 5
