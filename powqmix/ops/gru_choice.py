@@ -40,12 +40,12 @@ def fused_is_better(x: Tensor, h0: Tensor, fused: Gru, library: Gru) -> bool:
 def _try(device: torch.device, rows: int, inputs: int, hidden: int, fused: Gru, library: Gru) -> bool:
     generator = torch.Generator(device).manual_seed(0)
     scale = hidden**-0.5
-    shapes = {
-        (rows, STEPS, inputs): 1.0, (rows, hidden): 1.0, (3 * hidden, inputs): scale, (3 * hidden, hidden): scale,
-    }  # fmt: skip
-    drawn = [size * torch.randn(shape, generator=generator, device=device) for shape, size in shapes.items()]
-    biases = [scale * torch.randn(3 * hidden, generator=generator, device=device) for _ in range(2)]
-    leaves = [tensor.requires_grad_() for tensor in (*drawn, *biases)]
+    shapes = [
+        ((rows, STEPS, inputs), 1.0), ((rows, hidden), 1.0), ((3 * hidden, inputs), scale),
+        ((3 * hidden, hidden), scale), ((3 * hidden,), scale), ((3 * hidden,), scale),
+    ]  # fmt: skip
+    drawn = [size * torch.randn(shape, generator=generator, device=device) for shape, size in shapes]
+    leaves = [tensor.requires_grad_() for tensor in drawn]
 
     def call(gru: Gru) -> list[Tensor]:
         out, _ = gru(*leaves)

@@ -40,7 +40,7 @@ def test_the_faster_one_is_taken_after_one_trial(
     trials: Callable[[float, float], list[str]], fused: float, library: float, kind: str
 ) -> None:
     ran = trials(fused, library)
-    _, leaves = gru_inputs(9, 3, 5, 32)
+    _, leaves = gru_inputs(9, 3, 32, 32)  # as many inputs as units, as agents have
     with torch.no_grad():  # which the trial does not mind
         first = ops.gru_sequence(*leaves)[0]
     assert ran == ["fused", "cuDNN", kind]
