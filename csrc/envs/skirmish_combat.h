@@ -69,6 +69,25 @@ inline void hurt(Battle& b, const Rules& rules, int attacker, int victim, float 
   b.last_attacker[victim] = static_cast<int16_t>(attacker);
 }
 
+// Puts a dead unit out of everybody's reach.
+inline void send_off(Battle& b, int u) {
+  b.fell_x[u] = b.x[u];
+  b.fell_y[u] = b.y[u];
+  b.died[u] = -1;
+  b.x[u] = kPaddingX + 100.0f * u;
+  b.y[u] = kPaddingX;
+  b.health[u] = b.shield[u] = b.energy[u] = b.cooldown[u] = b.swing[u] = b.follow_up[u] = 0;
+  b.order[u] = kIdle;
+  b.target[u] = b.follow_target[u] = -1;
+  b.engaged[u] = b.moving[u] = 0;
+}
+
+// A unit that fell in this step leaves the field.
+inline void fall(Battle& b, int u) {
+  send_off(b, u);
+  b.died[u] = static_cast<int16_t>(b.step + 1);
+}
+
 // Every living enemy of `u` within `radius` of it (to the edge).
 inline void explode(Battle& b, const Rules& rules, int u) {
   const UnitStats& s = rules.of(b, u);
@@ -116,7 +135,8 @@ inline void fire(Battle& b, const Rules& rules, int u, float late) {
       sweep(b, rules, u, target);
       break;
     case Weapon::kSuicide:
-      b.health[u] = 0;  // its death explodes it
+      explode(b, rules, u);  // now, in its turn: whoever is due after it aims at nobody who falls to it
+      fall(b, u);
       break;
     case Weapon::kHeal:
     case Weapon::kNone:
@@ -209,19 +229,6 @@ inline void attack(Battle& b, const Rules& rules) {
   }
 }
 
-// Puts a dead unit out of everybody's reach.
-inline void send_off(Battle& b, int u) {
-  b.fell_x[u] = b.x[u];
-  b.fell_y[u] = b.y[u];
-  b.died[u] = -1;
-  b.x[u] = kPaddingX + 100.0f * u;
-  b.y[u] = kPaddingX;
-  b.health[u] = b.shield[u] = b.energy[u] = b.cooldown[u] = b.swing[u] = b.follow_up[u] = 0;
-  b.order[u] = kIdle;
-  b.target[u] = b.follow_target[u] = -1;
-  b.engaged[u] = b.moving[u] = 0;
-}
-
 // Loop phase 6: the dead leave, and what explodes on death does, until nothing more dies.
 inline void bury(Battle& b, const Rules& rules) {
   uint32_t dying = 0;
@@ -240,8 +247,7 @@ inline void bury(Battle& b, const Rules& rules) {
         explode(b, rules, u);
         again = true;
       }
-      send_off(b, u);
-      b.died[u] = static_cast<int16_t>(b.step + 1);
+      fall(b, u);
     }
   }
 }

@@ -242,6 +242,17 @@ def test_baneling_explodes_when_it_is_killed() -> None:
     assert (s.get(0, "health"), s.get(1, "health")) == (45, 10)
 
 
+def test_no_baneling_wastes_itself_on_whom_another_one_kills_before_it() -> None:
+    # Both reach the zealot in the same loop, and one burst is enough.
+    s = scene([Unit("zealot", 10, 16, health=13, shield=0), Unit("zealot", 1, 1)], [
+        Unit("baneling", 9, 16), Unit("baneling", 11, 16)], num_envs=64)  # fmt: skip
+    s.act(STOP, STOP)
+    assert not any(s.get(0, "health", e) for e in range(64))
+    burst = [[s.get(v, "health", e) == 0 for v in (2, 3)] for e in range(64)]
+    assert all(one != other for one, other in burst)
+    assert 0 < sum(one for one, _ in burst) < 64  # whose turn it is, is drawn
+
+
 # Healing ------------------------------------------------------------------------------------------------------------
 
 

@@ -193,14 +193,14 @@ def play(name: str, policy: str, episodes: int, num_envs: int = 32, **options: A
     return float(np.mean(won)), float(np.mean(drawn)), float(np.mean(returns))
 
 
-# so_many_baneling is an exception: zealots that scatter at random survive about one battle in ten.
+# so_many_baneling is an exception: zealots that scatter at random survive about one battle in 25.
 @pytest.mark.parametrize("name", [name for name in MAPS if name not in ("bane_vs_bane", "so_many_baneling")])
 def test_random_policy_never_wins(name: str) -> None:
     assert play(name, "random", 32)[0] == 0
 
 
 def test_random_policy_wins_so_many_baneling_seldom() -> None:
-    assert play("so_many_baneling", "random", 96)[0] < 0.25
+    assert play("so_many_baneling", "random", 192)[0] < 0.1
 
 
 @pytest.mark.parametrize(
