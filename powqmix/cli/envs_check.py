@@ -11,7 +11,6 @@ import numpy as np
 import tyro
 
 from powqmix import envs
-from powqmix.config import ConfigError, nest, parse_assignment
 from powqmix.envs import BatchedEnv
 from powqmix.envs.matrix import MatrixGame
 from powqmix.envs.skirmish import Options, Skirmish
@@ -19,7 +18,7 @@ from powqmix.envs.skirmish_gates import SYMMETRIC, measure
 
 from . import flags as command_line
 from .errors import CommandError
-from .flags import Assignments, Switch
+from .flags import Assignments, Switch, env_options
 from .output import print_json, print_table
 
 _ARRAYS = ("obs", "state", "avail_actions", "reward", "terminated", "truncated", "battle_won")
@@ -62,10 +61,7 @@ def run(flags: Flags) -> int:
     for name in ("steps", "episodes"):
         if getattr(flags, name) < 1:
             raise CommandError(f"--{name} must be at least 1, got {getattr(flags, name)}", 2)
-    given = nest(dict(parse_assignment(text) for text in flags.assignments))
-    if set(given) - {"env"}:
-        raise ConfigError("--set takes options of the environment here, as in --set env.OPTION=VALUE")
-    options: dict[str, Any] = dict(given.get("env", {}))
+    options = env_options(flags.assignments)
 
     def make(num_envs: int, num_threads: int = 1, first_env: int = 0) -> BatchedEnv:
         return envs.make(flags.id, num_envs, seed=1, num_threads=num_threads, first_env=first_env, **options)

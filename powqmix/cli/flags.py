@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
+
+from powqmix.config import ConfigError, nest, parse_assignment
 
 from .errors import CommandError
 
@@ -43,6 +45,14 @@ def parse(kind: type[Flags], command: str, arguments: Sequence[str]) -> Flags:
         description=inspect.cleandoc(kind.__doc__ or ""),
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+
+
+def env_options(assignments: Sequence[str]) -> dict[str, Any]:
+    """The options of an environment that `--set env.NAME=VALUE` gives. Raises ConfigError on anything else."""
+    given = nest(dict(parse_assignment(text) for text in assignments))
+    if set(given) - {"env"}:
+        raise ConfigError("--set takes options of the environment here, as in --set env.OPTION=VALUE")
+    return dict(given.get("env", {}))
 
 
 def existing_run(path: Path) -> Path:

@@ -18,7 +18,7 @@ COMMANDS = {
     "evaluate": "greedy episodes from a run's newest checkpoint, with confidence intervals",
     "experiment": "a grid of algorithms, environments and seeds out of one file; resumes; table, plots",
     "plot": "learning curves of runs over seeds, PNG and SVG",
-    "replay": "an episode of a run's policy as GIF, PNG or HTML",
+    "replay": "an episode of a run's policy, or of a fixed rule, as GIF, PNG or HTML",
     "profile": "throughput of learner, actors and kernels by stage",
     "algorithms": "list algorithms: what each is made of, its defaults, its paper",
     "envs": "list environments with their sizes, or check one",

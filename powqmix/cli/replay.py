@@ -1,26 +1,21 @@
-"""`powqmix replay RUN`: one greedy episode of a run's checkpoint as a film, a sheet of pictures, or a page."""
+"""`powqmix replay RUN`: an episode of a run's policy, or of a fixed rule, as a film, pictures, or a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import tyro
-
-from powqmix import envs
-from powqmix.actors.rollout import Rollout
-from powqmix.envs.render import DRAWERS, Moment, draw
-from powqmix.learner.saved_policy import SavedPolicy
-from powqmix.types import Episode, episode_schema
 
 from . import flags as command_line
 from . import replay_files
 from .errors import CommandError
 from .evaluate import saved_policy
-from .flags import Number, PathFlag, RunPath, Switch, existing_run
+from .flags import Assignments, Number, PathFlag, RunPath, Switch, Word, env_options, existing_run
 from .output import print_json, progress
+from .recording import SCRIPTS, Recording, record_policy, record_script
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,15 +25,23 @@ if TYPE_CHECKING:
 class Flags:
     """Plays one greedy episode with the policy of a run's checkpoint and writes it as pictures.
 
-    The file's ending decides what: .gif a film, .png a sheet of moments, .html a page with a slider that needs nothing
-    else. Example:
+    What is written follows from the file's ending: .gif a film, .png a sheet of moments, .html a page with a slider
+    that needs nothing else; a name without one is a folder with a PNG of every step. With --policy no run is needed:
+    the agents of an environment follow a fixed rule. Examples:
         powqmix replay runs/predator_prey-powqmix-s0 --out episode.html --episode-seed 7
+        powqmix replay skirmish/corridor --policy nearest
     """
 
-    run: Annotated[RunPath, tyro.conf.arg(metavar="RUN")]
-    """Folder of the run."""
+    run: Annotated[RunPath, tyro.conf.arg(metavar="RUN|ENV")]
+    """Folder of the run; with --policy, an environment."""
+    policy: Word = None
+    """Play by a rule instead: random, or on skirmish nearest, weakest (whom to attack) or mirror (the computer plays
+    both sides)."""
+    assignments: Assignments = ()
+    """With --policy, options of the environment, as in --set env.spawn_jitter=1"""
     out: PathFlag = None
-    """Where to write: FILE.gif, FILE.png or FILE.html; without it replay.gif in the run's folder."""
+    """Where to write: FILE.gif, FILE.png, FILE.html, or a folder; without it replay.gif in the run's folder, or
+    ENV-POLICY.gif here."""
     episode_seed: int = 0
     """Seed of the environment: another one is another episode."""
     checkpoint: Number = None
@@ -53,82 +56,70 @@ def parse(arguments: Sequence[str]) -> Flags:
     return command_line.parse(Flags, "replay", arguments)
 
 
+@dataclass(frozen=True)
+class Played:
+    """An episode with what is told of it."""
+
+    recording: Recording
+    by: str  # the algorithm, or the rule
+    updates: int | None
+    file: Path  # where its pictures go if nothing else was said
+
+
 def run(flags: Flags) -> int:
-    path = existing_run(flags.run)
-    out = flags.out or path / "replay.gif"
-    write = replay_files.WRITERS.get(out.suffix.lower())
-    if write is None:
-        raise CommandError(f"--out must end in {', '.join(replay_files.WRITERS)}, got {out}", 2)
-    if not out.parent.is_dir():
-        raise CommandError(f"there is no folder {out.parent} to write {out.name} to; make it first", 2)
     if not flags.fps > 0 or flags.episode_seed < 0:
         raise CommandError("--fps must be above 0, and --episode-seed at least 0", 2)
-    policy = saved_policy(path, flags.checkpoint)
-    env_id = policy.config.env_id
-    if env_id.partition("/")[0] not in DRAWERS:
-        raise CommandError(f"{env_id} has no picture; there are pictures of {', '.join(DRAWERS)}")
-    episode = play_episode(policy, flags.episode_seed)
-    with progress(f"drawing {episode.steps + 1} pictures", episode.steps + 1) as bar:
+    if flags.out is not None:
+        replay_files.writer_of(flags.out)  # before anything is played
+    played = _by_rule(flags, flags.policy) if flags.policy is not None else _by_run(flags)
+    recording, out = played.recording, flags.out or played.file
+    write = replay_files.writer_of(out)
+    count = recording.steps + 1
+    with progress(f"drawing {count} pictures", count) as bar:
 
         def pictures() -> Iterator[Image]:
-            for picture in draw_episode(policy, episode, flags.episode_seed):
+            for picture in recording.pictures():
                 bar.advance()
                 yield picture
 
-        write(out, pictures(), episode.steps + 1, flags.fps, f"{env_id}, {policy.config.algorithm}")
-    won = episode.battle_won if policy.env_spec.has_win else None
+        write(out, pictures(), count, flags.fps, f"{recording.env_id}, {played.by}")
+    won = recording.battle_won
     if flags.json:
         print_json(
             {
                 "file": str(out),
-                "env": env_id,
-                "algorithm": policy.config.algorithm,
-                "updates": policy.updates,
+                "env": recording.env_id,
+                "algorithm": None if flags.policy else played.by,
+                "policy": flags.policy or "greedy",
+                "updates": played.updates,
                 "episode_seed": flags.episode_seed,
-                "steps": episode.steps,
-                "return": episode.episode_return,
+                "steps": recording.steps,
+                "return": recording.episode_return,
                 "battle_won": won,
-                "terminated": episode.terminated,
+                "terminated": recording.terminated,
             }
         )
     else:
         outcome = "" if won is None else ", won" if won else ", not won"
-        print(f"{out}: {episode.steps} steps, return {episode.episode_return:g}{outcome}")
+        print(f"{out}: {recording.steps} steps, return {recording.episode_return:g}{outcome}")
     return 0
 
 
-def play_episode(policy: SavedPolicy, seed: int) -> Episode:
-    """The greedy episode of one environment with this seed."""
-    config = policy.config
-    env = envs.make(config.env_id, 1, seed, **config.env)
+def _by_run(flags: Flags) -> Played:
+    if flags.assignments:
+        raise CommandError("--set goes with --policy; a run's episode is played with the run's options", 2)
     try:
-        rollout = Rollout(env, policy.policy_spec.greedy(), episode_schema(policy.env_spec), seed)
-        rollout.set_parameters(policy.parameters, policy.updates)
-        return rollout.play_round(0.0)[0]
-    finally:
-        env.close()
+        path = existing_run(flags.run)
+    except CommandError as error:
+        raise CommandError(f"{error}, or --policy with {', '.join(SCRIPTS)} to play an environment", 2) from None
+    policy = saved_policy(path, flags.checkpoint)
+    recording = record_policy(policy, flags.episode_seed)
+    return Played(recording, policy.config.algorithm, policy.updates, path / "replay.gif")
 
 
-def draw_episode(policy: SavedPolicy, episode: Episode, seed: int) -> Iterator[Image]:
-    """The pictures of an episode, T + 1 of them: its actions are played once more, in an environment of that seed.
-
-    Raises CommandError if the environment does not do the same again.
-    """
-    config = policy.config
-    names = [field.name for field in episode_schema(policy.env_spec).fields]
-    actions = np.ascontiguousarray(episode.frames[names.index("actions")], np.int32)  # [T, N]
-    rewards = episode.frames[names.index("reward")]  # [T]
-    env = envs.make(config.env_id, 1, seed, **config.env)
-    try:
-        env.reset()
-        yield draw(env, Moment(0, 0.0))
-        total = 0.0
-        for step in range(episode.steps):
-            env.step(actions[step : step + 1])
-            ended = bool(env.terminated[0] or env.truncated[0])
-            total += float(env.reward[0])
-            if ended != (step == episode.steps - 1) or env.reward[0] != rewards[step]:
-                raise CommandError(f"{config.env_id} did not repeat its episode at step {step}: it cannot be shown")
-            yield draw(env, Moment(step + 1, total, ended))
-    finally:
-        env.close()
+def _by_rule(flags: Flags, rule: str) -> Played:
+    if flags.checkpoint is not None:
+        raise CommandError("--checkpoint is of a run; it does not go with --policy", 2)
+    env_id = flags.run.as_posix()
+    recording = record_script(env_id, env_options(flags.assignments), rule, flags.episode_seed)
+    return Played(recording, rule, None, Path(f"{env_id.replace('/', '-')}-{rule}.gif"))

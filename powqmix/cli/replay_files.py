@@ -1,4 +1,4 @@
-"""Pictures of an episode as one file: a GIF, a sheet of moments as PNG, or a page of its own."""
+"""Pictures of an episode as a GIF, a sheet of moments as PNG, a page of its own, or a folder with all of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .errors import CommandError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -93,4 +95,26 @@ start();
 </script></body></html>
 """
 
-WRITERS: dict[str, Writer] = {".gif": write_gif, ".png": write_sheet, ".html": write_page}
+
+def write_frames(path: Path, pictures: Iterator[Image], count: int, fps: float, title: str) -> None:
+    """A folder with a PNG of every step, step-0000.png the first."""
+    path.mkdir(exist_ok=True)
+    for step, picture in enumerate(pictures):
+        picture.save(path / f"step-{step:04}.png")
+
+
+# By a file's ending; without one it is a folder.
+WRITERS: dict[str, Writer] = {".gif": write_gif, ".png": write_sheet, ".html": write_page, "": write_frames}
+
+
+def writer_of(path: Path) -> Writer:
+    """What writes `path`. Raises CommandError (usage) where nothing can."""
+    write = WRITERS.get(path.suffix.lower())
+    if write is None:
+        endings = ", ".join(filter(None, WRITERS))
+        raise CommandError(f"--out must end in {endings}, or be a folder's name without an ending, got {path}", 2)
+    if not path.parent.is_dir():
+        raise CommandError(f"there is no folder {path.parent} to write {path.name} to; make it first", 2)
+    if write is write_frames and path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise CommandError(f"--out {path} is there already; give a folder that is new or empty", 2)
+    return write

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from powqmix.cli.evaluate import play, summarise
-from powqmix.cli.replay import play_episode
+from powqmix.cli.recording import play_episode
 from powqmix.learner.saved_policy import load_policy
 from powqmix.types import Episode
 

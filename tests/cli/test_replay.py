@@ -1,8 +1,9 @@
-"""`powqmix replay`: what is shown is the episode that the policy played, from the first board to the last."""
+"""`powqmix replay`: what is shown is the episode that was played, by a policy or a rule, from the first to the last."""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -15,9 +16,11 @@ from PIL import Image
 
 from powqmix import envs
 from powqmix.cli.errors import CommandError
-from powqmix.cli.replay import draw_episode, play_episode
+from powqmix.cli.recording import SCRIPTS, play_episode, record_policy, record_script
 from powqmix.cli.replay_files import SHEET_GAP, SHEET_PICTURES, moments_of
+from powqmix.envs.base import Batch
 from powqmix.envs.render import Moment, draw, draw_predator_prey
+from powqmix.envs.skirmish import Options, Skirmish
 from powqmix.learner.saved_policy import load_policy
 
 from .conftest import save_policy, write_run
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 def test_pictures_are_those_of_the_episode_that_was_played(run: Path) -> None:
     policy = load_policy(run)
     episode = play_episode(policy, 5)
-    pictures = list(draw_episode(policy, episode, 5))
+    pictures = list(record_policy(policy, 5).pictures())
     assert len(pictures) == episode.steps + 1
     states, rewards = episode.frames[1].astype(np.float32), episode.frames[4]
     for step, (state, picture) in enumerate(zip(states, pictures)):
@@ -50,11 +53,9 @@ def test_another_seed_is_another_episode(run: Path) -> None:
 
 
 def test_environment_that_does_something_else_is_not_shown(run: Path) -> None:
-    policy = load_policy(run)
-    episode = play_episode(policy, 0)
-    episode.frames[4] = episode.frames[4] + 1.0
+    recording = record_policy(load_policy(run), 0)
     with pytest.raises(CommandError, match="did not repeat its episode at step 0"):
-        list(draw_episode(policy, episode, 0))
+        list(dataclasses.replace(recording, rewards=recording.rewards + 1.0).pictures())
 
 
 def test_gif_has_a_picture_for_every_step_and_rests_on_the_last(command: Command, run: Path) -> None:
@@ -77,7 +78,7 @@ def test_sheet_shows_moments_from_first_to_last(command: Command, run: Path, tmp
     result = command("replay", run, "--out", tmp_path / "sheet.png", "--episode-seed", 3, "--checkpoint", 20)
     assert result.code == 0
     policy = load_policy(run, 20)
-    pictures = list(draw_episode(policy, play_episode(policy, 3), 3))
+    pictures = list(record_policy(policy, 3).pictures())
     width, height = pictures[0].size
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size[0] == min(4, len(pictures)) * (width + SHEET_GAP)
@@ -97,8 +98,7 @@ def test_page_holds_all_pictures_and_loads_nothing(command: Command, run: Path, 
     found = re.search(r"const pictures = (\[.*?\]);", page)
     assert found
     pictures = json.loads(found[1])
-    policy = load_policy(run)
-    drawn = list(draw_episode(policy, play_episode(policy, 0), 0))
+    drawn = list(record_policy(load_policy(run), 0).pictures())
     assert len(pictures) == len(drawn)
     first = Image.open(io.BytesIO(base64.b64decode(pictures[0].partition(",")[2])))
     assert first.size == drawn[0].size
@@ -107,9 +107,71 @@ def test_page_holds_all_pictures_and_loads_nothing(command: Command, run: Path, 
     assert "predator_prey, powqmix" in page
 
 
+def test_folder_gets_a_picture_of_every_step(command: Command, run: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    assert command("replay", run, "--out", frames).code == 0
+    drawn = list(record_policy(load_policy(run), 0).pictures())
+    files = sorted(frames.iterdir())
+    assert [file.name for file in files] == [f"step-{step:04}.png" for step in range(len(drawn))]
+    with Image.open(files[-1]) as last:
+        assert last.convert("RGB").tobytes() == drawn[-1].tobytes()
+    again = command("replay", run, "--out", frames)
+    assert again.code == 2
+    assert "give a folder that is new or empty" in again.err
+
+
+@pytest.mark.parametrize("rule", SCRIPTS)
+def test_rules_play_a_skirmish_without_a_run(rule: str) -> None:
+    recording = record_script("skirmish/3m", {}, rule, 4)
+    env = Skirmish("3m", Options(mirror=rule == "mirror"), Batch(seed=4))
+    env.reset()
+    total = 0.0
+    for step, actions in enumerate(recording.actions):
+        if rule in ("nearest", "weakest"):
+            assert np.array_equal(actions, env.scripted_actions(rule)[0])
+        env.step(actions[None])
+        total += float(env.reward[0])
+        assert bool(env.terminated[0] or env.truncated[0]) == (step == recording.steps - 1)
+    assert recording.episode_return == pytest.approx(total)
+    assert recording.battle_won is bool(env.battle_won[0])
+    pictures = list(recording.pictures())
+    assert len(pictures) == recording.steps + 1
+    assert pictures[0].tobytes() != pictures[-1].tobytes()
+
+
+def test_rule_takes_options_and_writes_here(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = command("replay", "predator_prey", "--policy", "random", "--set", "env.episode_limit=5", "--json")
+    report = result.json
+    assert (report["file"], report["policy"], report["algorithm"]) == ("predator_prey-random.gif", "random", None)
+    assert report["steps"] <= 5
+    assert (tmp_path / "predator_prey-random.gif").stat().st_size > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["skirmish/3m"], "--policy with random, nearest, weakest, mirror to play an environment"),
+        (["skirmish/3m", "--policy", "cleverest"], "must be one of random, nearest"),
+        (["skirmish/4m", "--policy", "random"], "3m"),
+        (["predator_prey", "--policy", "nearest"], "can be played by random only"),
+        (["matrix/powqmix", "--policy", "random"], "there are pictures of predator_prey"),
+        (["skirmish/3m", "--policy", "random", "--checkpoint", "3"], "does not go with --policy"),
+        (["skirmish/3m", "--policy", "random", "--set", "training.batch_size=3"], "options of the environment"),
+        (["skirmish/3m", "--policy", "random", "--set", "env.spawn_jitter=99"], "spawn_jitter must be from 0 to 8"),
+    ],
+)
+def test_wrong_use_of_rules_says_what_to_do(command: Command, arguments: list[str], said: str) -> None:
+    result = command("replay", *arguments)
+    assert result.code in (1, 2)
+    assert result.out == ""
+    assert said in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "env.grid=3"], "--set goes with --policy"),
         (["--out", "x.mp4"], "must end in .gif, .png, .html"),
         (["--out", "no/x.gif"], "no folder no"),
         (["--fps", "0"], "above 0"),
