@@ -15,7 +15,7 @@ needs_pettingzoo = pytest.mark.skipif(
     importlib.util.find_spec("pettingzoo") is None, reason='PettingZoo is not installed: pip install "powqmix[test]"'
 )
 needs_mpe = pytest.mark.skipif(
-    importlib.util.find_spec("mpe2") is None, reason="mpe2 is not installed: pip install mpe2"
+    importlib.util.find_spec("mpe2") is None, reason='mpe2 is not installed: pip install "powqmix[test]"'
 )
 RELAY = "pettingzoo/tests.envs.pettingzoo_relay"
 GENERATED = "pettingzoo/test.example_envs.generated_agents_parallel_v0"  # its agents come and go
