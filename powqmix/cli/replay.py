@@ -27,7 +27,7 @@ class Flags:
 
     What is written follows from the file's ending: .gif a film, .png a sheet of moments, .html a page with a slider
     that needs nothing else; a name without one is a folder with a PNG of every step. With --policy no run is needed:
-    the agents of an environment follow a fixed rule. Examples:
+    the agents of an environment follow a fixed rule. Example:
         powqmix replay runs/predator_prey-powqmix-s0 --out episode.html --episode-seed 7
         powqmix replay skirmish/corridor --policy nearest
     """
