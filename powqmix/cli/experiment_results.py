@@ -75,7 +75,7 @@ class Results:
             "runs": [
                 {
                     "path": str(done.run.path), "label_env": done.run.env, "label_algorithm": done.run.algorithm,
-                    **done.summary, **joint_values(done.run, done.summary),
+                    **done.summary, **joint_values(done.run, done.summary), "run_json": provenance(done.run.path),
                 }
                 for done in self.runs
             ],
@@ -127,6 +127,17 @@ def statistics_of(curves: Sequence[Curve]) -> dict[str, Any]:
         "mean_ci95": list(bootstrap_interval(values, np.mean)) if several else None,
         "iqm": float(interquartile_mean(values)),
         "iqm_ci95": list(bootstrap_interval(values, interquartile_mean)) if several else None,
+    }
+
+
+def provenance(run: Path) -> dict[str, Any]:
+    """When, with what and on what a run was made, of its run.json; not where it lay and on which host."""
+    record = read_json(run / "run.json")
+    machine: dict[str, Any] = record.get("machine", {})
+    kept = ("started", "resumed", "powqmix", "python", "packages", "git")
+    return {
+        **{key: record[key] for key in kept if key in record},
+        "machine": {key: machine[key] for key in ("processor", "cores", "device") if key in machine},
     }
 
 

@@ -184,6 +184,18 @@ def test_the_table_has_mean_and_iqm_of_the_last_tests(command: Command, finished
         assert (out / f"test_return_mean.{suffix}").stat().st_size > 0
 
 
+def test_each_run_tells_when_and_on_what_it_was_made_but_not_where(
+    command: Command, finished: tuple[Path, Path]
+) -> None:
+    file, out = finished
+    record = {"started": "2026-01-02", "command": "powqmix launch", "git": "abc", "machine": {"host": "me", "cores": 2}}
+    write(out / "predator_prey" / "qmix" / "s0" / "run.json", json.dumps(record))
+    assert command("experiment", file, "--out", out, "--report").code == 0
+    first, second = json.loads((out / "results.json").read_text())["runs"][:2]
+    assert first["run_json"] == {"started": "2026-01-02", "git": "abc", "machine": {"cores": 2}}
+    assert second["run_json"] == {"machine": {}}  # this one has no run.json
+
+
 def test_the_export_has_the_layout_that_marl_eval_reads(command: Command, finished: tuple[Path, Path]) -> None:
     file, out = finished
     assert command("experiment", file, "--out", out, "--report").code == 0
