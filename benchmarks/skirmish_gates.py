@@ -61,7 +61,7 @@ def main() -> None:
         record = {
             "command": "python " + " ".join(sys.argv),
             **describe(),
-            "what": "win rate and mean return of fixed policies, skirmish v1; standard error of a win rate of one half "
+            "what": "win rate and mean return of fixed policies, skirmish v2; standard error of a win rate of one half "
             f"over {arguments.episodes} episodes: {50 / math.sqrt(arguments.episodes):.1f} %",
             "seconds": round(time.perf_counter() - started, 1),
             "results": results,

@@ -37,7 +37,7 @@ class EnvSpec:
     obs_size: int
     state_size: int
     episode_limit: int
-    version: str = ""  # "skirmish v1"; goes into run.json beside every result
+    version: str = ""  # "skirmish v2"; goes into run.json beside every result
     has_win: bool = False  # whether `battle_won` means something
 
 

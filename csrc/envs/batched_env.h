@@ -19,7 +19,7 @@ namespace powqmix {
 // S state.
 struct EnvSpec {
   std::string id;       // "predator_prey", "skirmish/3m", ...
-  std::string version;  // goes into run.json: "skirmish v1"
+  std::string version;  // goes into run.json: "skirmish v2"
   int n_agents = 0;
   int n_actions = 0;
   int obs_size = 0;

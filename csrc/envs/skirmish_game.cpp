@@ -48,7 +48,7 @@ EnvSpec spec_of(const MapSpec& map, const Profile& profile, const Options& optio
   const FeatureLayout layout = layout_of(checked(map), profile, options);
   EnvSpec spec;
   spec.id = "skirmish/" + map.name;
-  spec.version = "skirmish v1";
+  spec.version = "skirmish v2";
   spec.n_agents = layout.n_agents;
   spec.n_actions = layout.n_actions;
   spec.obs_size = layout.obs_size;

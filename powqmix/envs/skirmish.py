@@ -3,7 +3,7 @@
 Licence and sources: the simulator is this project's own code under its licence (Apache-2.0). Sizes, observations,
 state, legal actions, rewards and endings follow oxwhirl/smac (MIT), whose map archives give spawns and terrain; unit
 numbers are public StarCraft II unit data. It needs neither the game nor its files. What it models and where it differs
-from SMAC is written in docs/skirmish.md; `EnvSpec.version` ("skirmish v1") labels every result.
+from SMAC is written in docs/skirmish.md; `EnvSpec.version` ("skirmish v2") labels every result.
 
 Other maps: `skirmish/10gen_...` and files of your own, see powqmix/envs/skirmish_maps.py.
 """

@@ -6,6 +6,7 @@ but to fight whom they see.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,13 @@ def lost(s: Scene, victim: int, env: int = 0) -> float:
 
 
 def test_marine_hits_after_its_damage_point_then_after_its_period() -> None:
-    # Aims in loop 1, damage point 2.67 loops: it hits in loop 4. The next hit is 13.77 loops, noise -1 to +2, later:
-    # in loops 17 to 20.
+    # Aims in loop 1, damage point 0.8 loops: it hits in loop 2. The next hit is 13.77 loops, noise -1 to +2, later: in
+    # loops 15 to 18.
     s = scene([Unit("marine", 10, 16)], [dummy(15, 16)], num_envs=64, stats=DUMMY)
     s.act(FIRST)
     assert {lost(s, 1, e) for e in range(64)} == {6}
     s.act(FIRST)
-    assert {lost(s, 1, e) for e in range(64)} == {6}
+    assert {lost(s, 1, e) for e in range(64)} == {6, 12}
     s.act(FIRST)
     assert {lost(s, 1, e) for e in range(64)} == {12}
 
@@ -45,11 +46,28 @@ def test_marine_hits_after_its_damage_point_then_after_its_period() -> None:
 def test_cooldown_after_a_shot_is_the_period_without_damage_point_and_with_noise() -> None:
     s = scene([Unit("marine", 10, 16)], [dummy(15, 16)], num_envs=400, stats=DUMMY)
     s.act(FIRST)
-    # Hit 3.67 loops after the start, 4.33 before the step's end.
+    # Hit 1.8 loops after the start, 6.2 before the step's end.
     left = np.array(s.all(0, "cooldown"))
     assert left.max() - left.min() == pytest.approx(3, abs=0.1)
-    assert left.mean() == pytest.approx(0.8608 * 16 - 0.167 * 16 + 0.5 - 4.33, abs=0.2)
+    assert left.mean() == pytest.approx(0.8608 * 16 - 0.05 * 16 + 0.5 - 6.2, abs=0.2)
     assert np.quantile(left, [0.25, 0.75]) == pytest.approx(left.mean() + np.array([-0.75, 0.75]), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "kind, wind_up_s",
+    [
+        ("marine", 0.05), ("marauder", 0), ("hydralisk", 0.208), ("stalker", 0.167), ("zergling", 0.167), ("zealot", 0),
+        ("colossus", 0.0832),
+    ],
+)  # fmt: skip
+def test_first_hit_comes_after_the_wind_up_of_the_unit(kind: str, wind_up_s: float) -> None:
+    # It aims in loop `ready`, when its cooldown is over, and hits in the first loop not before `wind_up_s` after that:
+    # in this step of 8, or not.
+    last = 8 - math.ceil(wind_up_s * 16 - 1e-6)
+    for ready, hits in ((last, True), (last + 1, False)):
+        s = scene([Unit(kind, 10, 16, cooldown=ready)], [dummy(11.4, 16)], stats=DUMMY)
+        s.act(FIRST)
+        assert (lost(s, 1) > 0) == hits
 
 
 @pytest.mark.parametrize(
@@ -99,7 +117,7 @@ def test_attack_order_holds_until_it_is_replaced() -> None:
 
 
 def test_repeated_order_does_not_restart_the_attack() -> None:
-    # Damage point 2.67 loops of 8: with a restart every step the shots of a slow weapon would shift.
+    # With a restart every step a slow weapon would never hit.
     slow = {"marine": {"damage_point": 0.9}, **DUMMY}  # 14.4 loops, almost two steps
     s = scene([Unit("marine", 10, 16)], [dummy(15, 16)], stats=slow)
     s.act(FIRST)
@@ -148,7 +166,7 @@ def test_attacker_keeps_firing_until_the_target_is_a_unit_beyond_its_range() -> 
         ("stalker", {"armoured": True}, 14),
         ("stalker", {"light": True}, 10),
         ("zergling", {"armour": 9}, 0.5),  # never less
-        ("zealot", {"armour": 1}, 7),  # its first hit of two
+        ("zealot", {"armour": 1}, 14),  # both its hits
     ],
 )
 def test_damage_has_bonus_and_armour(attacker: str, stats: dict[str, Any], damage: float) -> None:
@@ -158,8 +176,8 @@ def test_damage_has_bonus_and_armour(attacker: str, stats: dict[str, Any], damag
 
 
 def test_zealot_hits_twice_and_armour_counts_for_each() -> None:
-    # The second hit is 0.28 s, 4.48 loops, after the first in loop 4: in the next step.
-    s = scene([Unit("zealot", 10, 16)], [dummy(11.4, 16)], stats=dummy_like(armour=3))
+    # The second hit is 0.28 s, 4.48 loops, after the first in loop 5: in the next step.
+    s = scene([Unit("zealot", 10, 16, cooldown=5)], [dummy(11.4, 16)], stats=dummy_like(armour=3))
     s.act(FIRST)
     assert lost(s, 1) == pytest.approx(5)
     s.act(FIRST)
@@ -172,8 +190,8 @@ def test_shield_takes_damage_first_and_the_rest_loses_the_armour() -> None:
     assert (s.get(1, "shield"), s.get(1, "health")) == (44, 100)
     s.restage([Unit("marine", 10, 16), Unit("zealot", 15.5, 16, shield=2)])
     s.act(FIRST)
-    # It grows by 0.5 until the hit in loop 4; 6 - 2.5 = 3.5, armour 1.
-    assert (s.get(1, "shield"), s.get(1, "health")) == (0, 97.5)
+    # It grows by 0.25 until the hit in loop 2; 6 - 2.25 = 3.75, armour 1.
+    assert (s.get(1, "shield"), s.get(1, "health")) == (0, 97.25)
 
 
 def test_shields_grow_two_a_second_after_ten_seconds_without_damage() -> None:
@@ -186,8 +204,8 @@ def test_shields_grow_two_a_second_after_ten_seconds_without_damage() -> None:
     hurt.act(STOP, steps=19)
     assert hurt.get(0, "shield") == 44
     hurt.act(STOP, steps=2)
-    # Hit in loop 4; 160 loops without growth, then 0.125 in each of the 12 up to loop 176.
-    assert hurt.get(0, "shield") == 45.5
+    # Hit in loop 2; 160 loops without growth, then 0.125 in each of the 14 up to loop 176.
+    assert hurt.get(0, "shield") == 45.75
 
 
 def test_shields_and_health_never_exceed_their_limits() -> None:

@@ -14,8 +14,8 @@ def test_reward_is_damage_and_kills_over_a_twentieth_of_the_most_possible() -> N
     enemies = [Unit("marine", 15, 16, health=6), Unit("zealot", 15.2, 18.2, shield=3)]
     s = scene(allies, enemies, stats={"zealot": {"speed": 0}, "marine": {"speed": 0}})
     s.act(FIRST, FIRST + 1, STOP)
-    # The marine's 6 and its death; the zealot's shield (3 and the 0.5 grown by then: net 3) and 6 - 3.5 - 1 health.
-    assert s.env.reward[0] == pytest.approx((6 + 10 + 3 + 1.5) / (415 / 20), abs=1e-4)
+    # The marine's 6 and its death; the zealot's shield (3 and the 0.25 grown by then: net 3) and 6 - 3.25 - 1 health.
+    assert s.env.reward[0] == pytest.approx((6 + 10 + 3 + 1.75) / (415 / 20), abs=1e-4)
     assert not s.env.terminated[0]
 
 

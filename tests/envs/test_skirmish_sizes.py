@@ -49,7 +49,7 @@ def test_sizes_are_those_of_smac(name: str) -> None:
     sizes = (spec.n_agents, spec.n_actions, spec.obs_size, spec.state_size, spec.episode_limit)
     assert sizes == SIZES[name]
     assert spec.id == f"skirmish/{name}"
-    assert spec.version == "skirmish v1"
+    assert spec.version == "skirmish v2"
     assert spec.has_win
 
 
