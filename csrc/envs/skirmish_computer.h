@@ -1,8 +1,8 @@
 // The computer's side: attack-move, looking around every two to four loops.
 //
 // A unit prefers foes that can hurt it, then foes that are attacking, then the nearest; it keeps a target
-// while that lives within its range + slop, gives up a chase when the foe leaves its sight, and goes on to
-// its goal.
+// while that lives within its range + slop, chases it until another foe comes into sight (there is no fog),
+// and goes on to its goal when it is dead.
 #pragma once
 
 #include "envs/skirmish_battle.h"
@@ -120,6 +120,7 @@ inline void look_around(Battle& b, const Rules& rules, int u) {
   if (foe < 0 && (b.is_ally(u) ? rules.ally_seeks_nearest : rules.enemy_seeks_nearest)) {
     foe = choose_foe(b, rules, u, true);
   }
+  if (foe < 0 && has_target) foe = current;
   set_target(b, u, foe);
   if (foe < 0 && rules.ally_computer && has_arrived(b, u)) march_on(b, rules, u);
 }

@@ -1,4 +1,4 @@
-"""How the computer's side behaves: whom it sees, prefers, chases and forgets, and where it goes."""
+"""How the computer's side behaves: whom it sees, prefers and chases, and where it goes."""
 
 from __future__ import annotations
 
@@ -86,18 +86,34 @@ def test_target_is_kept_while_it_lives_within_range_and_a_unit_more() -> None:
     assert s.place(2) == (x, y)
 
 
-def test_chase_is_given_up_when_the_foe_leaves_sight() -> None:
-    # Zealot 2.25 against stalker 2.95: it falls behind, forgets, and goes on to its goal.
+def test_chase_goes_on_when_the_foe_leaves_sight() -> None:
+    # Zealot 2.25 against stalker 2.95: it falls behind, but nothing hides the stalker.
     s = scene([Unit("stalker", 10, 16)], [Unit("zealot", 15, 16)], goal=[15, 24])
-    s.act(WEST)
-    assert s.get(1, "target") == 0
-    for _ in range(5):
+    for _ in range(6):
         s.act(WEST if s.env.avail_actions[0, 0, WEST] else STOP)
-    assert s.get(1, "target") == -1
-    s.act(STOP)
-    y = s.place(1)[1]
-    s.act(STOP)
-    assert s.place(1)[1] > y  # resumes its way north
+    assert s.get(1, "target") == 0
+    assert s.place(1) == pytest.approx((15 - 6 * 1.125, 16), abs=0.1)
+
+
+def test_foe_that_comes_into_sight_ends_a_chase() -> None:
+    s = scene([Unit("stalker", 10, 16), Unit("stalker", 5, 19)], [Unit("zealot", 15, 16)], goal=[15, 24])
+    s.act(WEST, STOP)
+    assert s.get(2, "target") == 0
+    for _ in range(6):
+        s.act(WEST if s.env.avail_actions[0, 0, WEST] else STOP, STOP)
+    assert s.gap(2, 1) < s.gap(2, 0)
+    assert s.get(2, "target") == 1
+
+
+def test_march_goes_on_when_the_foe_is_dead() -> None:
+    allies = [Unit("marine", 10, 16, health=1), Unit("marine", 1, 1)]
+    s = scene(allies, [Unit("marine", 15, 16)], goal=[15, 24])
+    s.act(STOP, STOP)
+    assert s.get(0, "health") == 0
+    y = s.place(2)[1]
+    s.act(0, STOP)  # the dead one has no other action
+    assert s.get(2, "target") == -1
+    assert s.place(2)[1] > y
 
 
 def test_blow_from_out_of_sight_is_answered() -> None:
