@@ -87,6 +87,7 @@ UnitStats to_stats(const py::dict& d) {
   POWQMIX_FIELD(bonus)
   POWQMIX_FIELD(period)
   POWQMIX_FIELD(range)
+  POWQMIX_FIELD(slop)
   POWQMIX_FIELD(speed)
   POWQMIX_FIELD(radius)
   POWQMIX_FIELD(separation)

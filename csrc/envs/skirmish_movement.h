@@ -7,8 +7,6 @@
 
 namespace powqmix::skirmish {
 
-constexpr float kRangeSlop = 1.0f;  // how far beyond its range an attacker keeps firing
-constexpr float kHealSlop = 0.5f;
 // Who runs into a friend that stands and fights walks around it (separation says when): for kDetourLoops at
 // 35 degrees to its way, and on the same side if it runs into another one within kDetourMemory loops.
 constexpr int kDetourLoops = 5, kDetourMemory = 16;
@@ -54,12 +52,13 @@ inline bool walk(Battle& b, const Rules& rules, int u, Point to, float reach) {
 }
 
 // Approaches the target, or stands and fights it. Leaving range + slop drops a started attack.
-inline void pursue(Battle& b, const Rules& rules, int u, float range, float slop, const Places& before) {
+inline void pursue(Battle& b, const Rules& rules, int u, const Places& before) {
+  const UnitStats& s = rules.of(b, u);
   const int target = b.target[u];
   const Point at{before.x[target], before.y[target]};
   const float dx = at.x - b.x[u], dy = at.y - b.y[u];
   const float gap = std::sqrt(dx * dx + dy * dy) - b.radius[u] - b.radius[target];
-  if (gap <= range + (b.engaged[u] ? slop : 0.0f)) {
+  if (gap <= s.range + (b.engaged[u] ? s.slop : 0.0f)) {
     b.engaged[u] = 1;
     const float norm = std::max(1e-6f, gap + b.radius[u] + b.radius[target]);
     b.face_x[u] = dx / norm;
@@ -68,8 +67,8 @@ inline void pursue(Battle& b, const Rules& rules, int u, float range, float slop
   }
   b.engaged[u] = 0;
   b.swing[u] = 0;
-  if (rules.of(b, u).speed <= 0) return;
-  walk(b, rules, u, at, gap - range + 1e-3f);
+  if (s.speed <= 0) return;
+  walk(b, rules, u, at, gap - s.range + 1e-3f);
 }
 
 // Loop phase 3: everybody moves by its order. All decide by where the others stood at the loop's start
@@ -86,10 +85,9 @@ inline void move(Battle& b, const Rules& rules, const Places& before) {
       if (b.order[u] != kAttackMove) b.order[u] = kIdle;
       continue;  // the computer looks for another one in its next scan, an agent waits for its next order
     }
-    const UnitStats& s = rules.of(b, u);
     if (target >= 0) {
-      pursue(b, rules, u, s.range, s.weapon == Weapon::kHeal ? kHealSlop : kRangeSlop, before);
-    } else if (s.speed > 0) {
+      pursue(b, rules, u, before);
+    } else if (rules.of(b, u).speed > 0) {
       const bool arrived = walk(b, rules, u, {b.goal_x[u], b.goal_y[u]}, 2.0f * kMapSize);
       if (arrived && b.order[u] == kMove) b.order[u] = kIdle;
     }

@@ -48,6 +48,7 @@ struct UnitStats {
   float damage = 0, bonus = 0;  // bonus: against `bonus_light` or `bonus_armoured` targets
   float period = 0;             // loops from shot to shot
   float range = 0;              // edge to edge
+  float slop = 1;               // how far beyond its range it goes on with an attack
   float speed = 0;              // map units a loop
   float radius = 0;             // for ranges
   float separation = 0;         // for collisions

@@ -25,7 +25,7 @@ _DEFAULTS: dict[str, Any] = {
     "splash_length": 0, "splash_width": 0, "health_regen": 0, "max_cooldown": 15, "energy": 0, "max_energy": 0,
     "energy_regen": 0, "heal": 0, "energy_per_health": 0, "light": False, "armoured": False, "flies": False,
     "hits_air": False, "bonus_light": False, "bonus_armoured": False, "walks_cliffs": False, "weapon": "direct",
-    "damage_point": 0.167,  # the engine's default
+    "damage_point": 0.167, "slop": 1,  # the engine's defaults
 }  # fmt: skip
 _REQUIRED = ("health", "range", "radius")
 _SECONDS = ("period", "damage_point", "hit_gap")

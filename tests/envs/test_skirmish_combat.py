@@ -154,6 +154,17 @@ def test_attacker_keeps_firing_until_the_target_is_a_unit_beyond_its_range() -> 
     assert s.get(1, "shot_at") == -1
 
 
+@pytest.mark.parametrize("kind, start", [("spine_crawler", 8.0), ("colossus", 7.125)])
+def test_heavy_weapons_stop_at_their_range(kind: str, start: float) -> None:
+    # Range 7 + radii 1.5, and 6 + 1.625: half a unit to go, and 0.98 beyond it after a step of 1.4766.
+    quick = {kind: {"period": 0.1, "damage": 1, "damage_point": 0, "speed": 0}}
+    s = scene([Unit("stalker", 10, 16)], [Unit(kind, 10 - start, 16)], stats=quick)
+    s.act(EAST)
+    assert s.get(1, "shot_at") == 0
+    s.act(EAST)
+    assert s.get(1, "shot_at") == -1
+
+
 # Damage -------------------------------------------------------------------------------------------------------------
 
 
