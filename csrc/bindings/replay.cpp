@@ -4,15 +4,13 @@
 #include <pybind11/stl.h>
 
 #include <array>
-#include <atomic>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "cpu/parallel.h"
 #include "cpu/replay_decode.h"
-#include "powqmix/thread_pool.h"
 
 namespace py = pybind11;
 
@@ -43,7 +41,7 @@ T* data_of(Array<T>& array, const char* name, const std::vector<py::ssize_t>& wa
 
 class EpisodeDecoder {
  public:
-  EpisodeDecoder(const ReplayLayout& layout, int threads) : layout_(layout), pool_(threads) {}
+  EpisodeDecoder(const ReplayLayout& layout, int threads) : layout_(layout), threads_(threads) {}
 
   // payload: u8 [bytes]; offsets, steps: i64 [B]. The other arrays are a batch of T = obs.shape[1] - 1 steps.
   void decode(const Array<uint8_t>& payload, const Array<int64_t>& offsets, const Array<int64_t>& steps,
@@ -82,25 +80,14 @@ class EpisodeDecoder {
     const uint8_t* bytes = payload.data();
 
     py::gil_scoped_release release;
-    const std::lock_guard<std::mutex> one_caller(mutex_);
-    // Episodes differ in length, so each thread takes the next one instead of a fixed share.
-    std::atomic<int64_t> next{0};
-    const auto work = [&](int64_t, int64_t) {
-      for (int64_t row = next++; row < rows; row = next++) {
-        decode_episode(layout_, bytes + from[row], count[row], batch, row);
-      }
-    };
-    if (total_bytes < kWorthThreads) {
-      work(0, 1);
-    } else {
-      pool_.for_ranges(pool_.threads(), work);
-    }
+    for_chunks(total_bytes < kWorthThreads ? 1 : threads_, rows, 1, [&](int64_t row, int64_t end) {
+      for (; row < end; ++row) decode_episode(layout_, bytes + from[row], count[row], batch, row);
+    });
   }
 
  private:
   ReplayLayout layout_;
-  std::mutex mutex_;
-  ThreadPool pool_;
+  int threads_;
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cpu/isa.h"
-#include "powqmix/thread_pool.h"
+#include "cpu/parallel.h"
 
 namespace powqmix {
 
@@ -91,8 +91,7 @@ void gru_tiles_forward(const GruTilesForward& call, int threads) {
                b_ih = padded_gates(call.weights.b_ih, s.hidden, width),
                b_hh = padded_gates(call.weights.b_hh, s.hidden, width);
   const GruPanels panels{w_ih.data(), w_hh.data(), b_ih.data(), b_hh.data()};
-  ThreadPool pool(static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, tiles))));
-  pool.for_ranges(tiles, [&](int64_t begin, int64_t end) {
+  for_chunks(threads, tiles, equal_chunk(tiles, threads), [&](int64_t begin, int64_t end) {
     Floats memory(static_cast<size_t>(kernels.forward_memory(s)));
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t first = tile * kernels.tile_rows;
@@ -112,8 +111,7 @@ void gru_tiles_backward(const GruTilesBackward& call, int threads) {
                w_hh = gates_as_depth(call.weights.w_hh, s.hidden, s.hidden, kernels);
   const GruPanels panels{w_ih.data(), w_hh.data(), nullptr, nullptr};
   Floats sums(static_cast<size_t>(std::max<int64_t>(1, parts) * size), 0.0f);
-  ThreadPool pool(static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, parts))));
-  pool.for_ranges(parts, [&](int64_t begin, int64_t end) {
+  for_chunks(threads, parts, equal_chunk(parts, threads), [&](int64_t begin, int64_t end) {
     Floats memory(static_cast<size_t>(kernels.backward_memory(s)));
     for (int64_t part = begin; part < end; ++part) {
       for (int64_t tile = part * tiles / parts; tile < (part + 1) * tiles / parts; ++tile) {

@@ -1,9 +1,12 @@
 #include "cpu/parallel.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <system_error>
@@ -19,10 +22,16 @@ struct Job {
   std::atomic<int64_t> taken{0}, finished{0};
   std::mutex mutex;
   std::condition_variable done;
+  std::exception_ptr error;  // the first
 
   void work() {
     for (int64_t i; (i = taken.fetch_add(1)) < chunks;) {
-      (*body)(i* chunk, std::min(size, (i + 1) * chunk));
+      try {
+        (*body)(i* chunk, std::min(size, (i + 1) * chunk));
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(mutex);
+        if (!error) error = std::current_exception();
+      }
       if (finished.fetch_add(1) + 1 == chunks) {
         std::lock_guard<std::mutex> lock(mutex);
         done.notify_all();
@@ -70,6 +79,16 @@ class Pool {
   int threads_ = 0;
 };
 
+// The process's pool. It is never ended: its threads wait, and go with the process. A forked child has none
+// of them, so it begins with a pool of its own.
+Pool& pool() {
+  static Pool* current = [] {
+    pthread_atfork(nullptr, nullptr, [] { current = new Pool; });
+    return new Pool;
+  }();
+  return *current;
+}
+
 }  // namespace
 
 void for_chunks(int threads, int64_t size, int64_t chunk, const std::function<void(int64_t, int64_t)>& body) {
@@ -79,12 +98,12 @@ void for_chunks(int threads, int64_t size, int64_t chunk, const std::function<vo
     if (size > 0) body(0, size);
     return;
   }
-  static Pool& pool = *new Pool;  // never ended: its threads wait, and go with the process
   const auto job = std::make_shared<Job>();
   job->body = &body, job->size = size, job->chunk = chunk, job->chunks = chunks;
-  pool.offer(job, helpers);
+  pool().offer(job, helpers);
   job->work();
   job->wait();
+  if (job->error) std::rethrow_exception(job->error);
 }
 
 }  // namespace powqmix

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "cpu/parallel.h"
+
 namespace powqmix {
 
 namespace {
@@ -24,9 +26,9 @@ constexpr size_t kStateWords =
 BatchedEnv::BatchedEnv(EnvSpec spec, const BatchOptions& batch)
     : spec_(std::move(spec)),
       num_envs_(at_least_one(batch.num_envs, "num_envs")),
+      num_threads_(at_least_one(batch.num_threads, "num_threads")),
       keys_(num_envs_),
-      streams_(num_envs_),
-      pool_(std::min(at_least_one(batch.num_threads, "num_threads"), num_envs_)) {
+      streams_(num_envs_) {
   for (int e = 0; e < num_envs_; ++e) keys_[e] = {batch.seed, batch.first_env + e, 0};
   const size_t envs = num_envs_, agents = spec_.n_agents;
   obs.assign(envs * agents * spec_.obs_size, 0.0f);
@@ -60,13 +62,18 @@ void BatchedEnv::show(int e) {
   terminated[e] = truncated[e] = battle_won[e] = 0;
 }
 
+void BatchedEnv::for_envs(const std::function<void(int)>& body) const {
+  const int threads = std::min(num_threads_, num_envs_);
+  for_chunks(threads, num_envs_, equal_chunk(num_envs_, threads), [&](int64_t first, int64_t last) {
+    for (int e = static_cast<int>(first); e < last; ++e) body(e);
+  });
+}
+
 void BatchedEnv::reset() {
-  pool_.for_ranges(num_envs_, [&](int64_t first, int64_t last) {
-    for (int e = static_cast<int>(first); e < last; ++e) {
-      begin(e);
-      reward[e] = 0.0f;
-      terminated[e] = truncated[e] = battle_won[e] = 0;
-    }
+  for_envs([&](int e) {
+    begin(e);
+    reward[e] = 0.0f;
+    terminated[e] = truncated[e] = battle_won[e] = 0;
   });
 }
 
@@ -94,21 +101,18 @@ void BatchedEnv::step(const int32_t* actions) {
   const size_t obs_row = agents * spec_.obs_size, state_row = spec_.state_size,
                avail_row = agents * spec_.n_actions;
   try {
-    pool_.for_ranges(num_envs_, [&](int64_t first, int64_t last) {
-      for (int e = static_cast<int>(first); e < last; ++e) {
-        const size_t i = e;
-        const StepResult result = play(e, actions + i * agents);
-        reward[e] = result.reward;
-        terminated[e] = result.terminated;
-        truncated[e] = result.truncated;
-        battle_won[e] = result.battle_won;
-        if (result.terminated || result.truncated) {
-          observe(e, &final_obs[i * obs_row], &final_state[i * state_row],
-                  &final_avail_actions[i * avail_row]);
-          begin(e);
-        } else {
-          observe_current(e);
-        }
+    for_envs([&](int e) {
+      const size_t i = e;
+      const StepResult result = play(e, actions + i * agents);
+      reward[e] = result.reward;
+      terminated[e] = result.terminated;
+      truncated[e] = result.truncated;
+      battle_won[e] = result.battle_won;
+      if (result.terminated || result.truncated) {
+        observe(e, &final_obs[i * obs_row], &final_state[i * state_row], &final_avail_actions[i * avail_row]);
+        begin(e);
+      } else {
+        observe_current(e);
       }
     });
   } catch (...) {  // some environments have stepped, others not: only reset() leads out of it

@@ -7,11 +7,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "powqmix/random.h"
-#include "powqmix/thread_pool.h"
 
 namespace powqmix {
 
@@ -46,8 +46,7 @@ struct StepResult {
 
 class BatchedEnv {
  public:
-  // Throws std::invalid_argument if num_envs or num_threads is below 1. Threads beyond num_envs are not
-  // started.
+  // Throws std::invalid_argument if num_envs or num_threads is below 1.
   BatchedEnv(EnvSpec spec, const BatchOptions& batch);
   virtual ~BatchedEnv() = default;
   BatchedEnv(const BatchedEnv&) = delete;
@@ -113,14 +112,15 @@ class BatchedEnv {
   };
   void begin(int e);
   void observe_current(int e);
+  // Calls body(e) for every environment, on all threads; throws what it throws, when all are done.
+  void for_envs(const std::function<void(int)>& body) const;
   void check(const int32_t* actions) const;
   uint64_t fingerprint() const;
 
   EnvSpec spec_;
-  int num_envs_;
+  int num_envs_, num_threads_;
   std::vector<Key> keys_;              // [E]
   std::vector<RandomStream> streams_;  // [E]
-  ThreadPool pool_;
 };
 
 }  // namespace powqmix

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +64,31 @@ def test_env_of_a_batch_does_what_it_does_alone(
             np.testing.assert_array_equal(
                 getattr(batch, name), np.concatenate([getattr(env, name) for env in alone]), err_msg=name
             )
+
+
+FORKED = """
+import os, sys
+import numpy as np
+from powqmix import envs
+
+env = envs.make("predator_prey", 8, seed=3, num_threads=4)
+env.reset()
+env.step(env.random_actions(1, 0))  # the threads have begun
+child = os.fork()
+for step in range(1, 50):
+    env.step(env.random_actions(1, step))
+if child == 0:
+    assert len(os.listdir("/proc/self/task")) > 1
+    env.state.tofile(sys.argv[1])
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+np.testing.assert_array_equal(np.fromfile(sys.argv[1], np.float32), env.state.ravel())
+"""
+
+
+def test_forked_child_plays_on_with_threads_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORKED, str(tmp_path / "state")]
+    subprocess.run(command, check=True, timeout=60)
 
 
 @games
