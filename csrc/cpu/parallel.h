@@ -16,9 +16,7 @@ namespace powqmix {
 // of which none keeps another from its turn. Any number of callers at a time.
 void for_chunks(int threads, int64_t size, int64_t chunk, const std::function<void(int64_t, int64_t)>& body);
 
-// Chunks of equal size, one for each of `threads`.
-inline int64_t equal_chunk(int64_t size, int threads) {
-  return size > 0 ? (size + threads - 1) / threads : 1;
-}
+// The size of `count` chunks that cover [0, size).
+inline int64_t equal_chunk(int64_t size, int count) { return size > 0 ? (size + count - 1) / count : 1; }
 
 }  // namespace powqmix

@@ -64,7 +64,8 @@ void BatchedEnv::show(int e) {
 
 void BatchedEnv::for_envs(const std::function<void(int)>& body) const {
   const int threads = std::min(num_threads_, num_envs_);
-  for_chunks(threads, num_envs_, equal_chunk(num_envs_, threads), [&](int64_t first, int64_t last) {
+  constexpr int kTurns = 4;  // of a thread: one that wakes late leaves its turns to the others
+  for_chunks(threads, num_envs_, equal_chunk(num_envs_, kTurns * threads), [&](int64_t first, int64_t last) {
     for (int e = static_cast<int>(first); e < last; ++e) body(e);
   });
 }
