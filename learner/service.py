@@ -127,6 +127,8 @@ class Learner:
 
     def _run_asynchronous(self) -> None:
         while not self._finished():
+            if self.tests.due(self.ring.total_env_steps):  # the first before any episode comes in
+                self._ask_for_test()
             if self.limiter.can_sample():
                 self.phase = "training"
                 self._update_once()
@@ -136,8 +138,6 @@ class Learner:
                 started = time.monotonic()
                 self.receiver.turn(STATUS_INTERVAL_S)
                 self.report.waited(time.monotonic() - started)
-            if self.tests.due(self.ring.total_env_steps):
-                self._ask_for_test()
             if time.monotonic() - self._metrics_at >= self.config.log_interval_s or self.tests.has_finished:
                 self._write_metrics()
             self._housekeeping()
